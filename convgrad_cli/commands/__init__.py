@@ -1,0 +1,1 @@
+"""What each command does, as a function that returns a Report."""

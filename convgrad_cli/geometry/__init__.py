@@ -1,0 +1,1 @@
+"""What a convolution is: integers and text, never torch."""

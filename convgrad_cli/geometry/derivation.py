@@ -1,0 +1,138 @@
+"""Where an element comes from: its Formula, found by fixing its indices in the relation of `axis.py`.
+
+| fixed     | left, per axis                    | convolution     | transposed      |
+|-----------|-----------------------------------|-----------------|-----------------|
+| tap       | placements with positions         | weight gradient | weight gradient |
+| placement | taps with positions               | output          | input gradient  |
+| position  | taps against placements           | input gradient  | output          |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product as every
+
+from convgrad_cli.errors import SpecError
+from convgrad_cli.geometry.axis import Pair, Span, whole
+from convgrad_cli.geometry.formula import Factor, Formula, Product
+from convgrad_cli.geometry.spec import ConvSpec, Sizes
+from convgrad_cli.geometry.validation import by_x
+
+AXIS_NAMES = {1: ("width",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+
+
+def formula(spec: ConvSpec, operand: str, index: Sequence[int], *, ones: bool = False) -> Formula:
+    """The element of the gradient of `operand`, or of the output for "output", at `index`.
+
+    `ones` says that the upstream gradient g is all ones (loss = y.sum()), so that it drops out of the sum.
+    """
+    index = tuple(index)
+    shape = spec.shape_of(operand)
+    if len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
+        raise SpecError(f"{operand}:{','.join(map(str, index))} is outside {operand} of shape {by_x(shape)}")
+    if operand == "weight":
+        return _drop_ones(_at_taps(spec, index), ones)
+    if operand == "bias":
+        batch, outputs = map(whole, spec.batch_shape), map(whole, spec.output_size)
+        return Formula((Product((Factor("g", (*batch, index[0], *outputs)),)),))
+    on_positions = (operand == "output") == spec.transposed
+    found = _at_positions(spec, index) if on_positions else _at_placements(spec, index)
+    if operand == "input":
+        return _drop_ones(found, ones)
+    if spec.bias:
+        channel = index[len(spec.batch_shape)]
+        found = Formula((*found.products, Product((Factor("b", (channel,)),))), found.reason)
+    return found
+
+
+def _position_letter(spec: ConvSpec) -> str:
+    if spec.transposed:
+        return "g"
+    return "xp" if spec.has_padded_input else "x"
+
+
+def _at_taps(spec: ConvSpec, index: Sizes) -> Formula:
+    outer, inner, *taps = index
+    pairs = [axis.at_tap(tap) for axis, tap in zip(spec.axes, taps, strict=True)]
+    found = [pair for pair in pairs if pair is not None]
+    if len(found) < len(pairs):
+        return Formula((), "this kernel entry only ever meets the padding")
+    group = outer // (spec.placement_channels // spec.groups)
+    channel = group * (spec.position_channels // spec.groups) + inner
+    # A batch of one is a plain 0, as everyone writes it; both factors agree on that.
+    batch: list[int | Span] = [0 if n == 1 else whole(n) for n in spec.batch_shape]
+    left, right, _ = _together(found)
+    on_positions = Factor(_position_letter(spec), (*batch, channel, *right))
+    on_placements = Factor("x" if spec.transposed else "g", (*batch, outer, *left))
+    pair = (on_placements, on_positions) if spec.transposed else (on_positions, on_placements)
+    return Formula((Product(pair),))
+
+
+def _at_placements(spec: ConvSpec, index: Sizes) -> Formula:
+    batch, (outer, *placements) = index[: len(spec.batch_shape)], index[len(spec.batch_shape) :]
+    pairs = [axis.at_placement(placement) for axis, placement in zip(spec.axes, placements, strict=True)]
+    found = [pair for pair in pairs if pair is not None]
+    if len(found) < len(pairs):
+        side = "output" if spec.transposed else "input"
+        return Formula((), f"here the kernel covers nothing of the {side}, only what padding adds or crops")
+    inside = spec.position_channels // spec.groups
+    group = outer // (spec.placement_channels // spec.groups)
+    left, right, _ = _together(found)
+    on_positions = Factor(_position_letter(spec), (*batch, _group(group, inside, spec.position_channels), *right))
+    on_taps = Factor("w", (outer, whole(inside), *left))
+    return Formula((Product((on_taps, on_positions) if spec.transposed else (on_positions, on_taps)),))
+
+
+def _at_positions(spec: ConvSpec, index: Sizes) -> Formula:
+    batch, (channel, *positions) = index[: len(spec.batch_shape)], index[len(spec.batch_shape) :]
+    choices: list[tuple[int, ...]] = [(position,) for position in positions]
+    if spec.has_padded_input:
+        choices = [spec.padded_copies[axis][position] for axis, position in enumerate(positions)]
+    group, inner = divmod(channel, spec.position_channels // spec.groups)
+    block = _group(group, spec.placement_channels // spec.groups, spec.placement_channels)
+    other = "x" if spec.transposed else "g"
+    products, reason = [], ""
+    for copy in every(*choices):
+        pairs = [axis.at_position(position) for axis, position in zip(spec.axes, copy, strict=True)]
+        found = [pair for pair in pairs if pair is not None]
+        if len(found) < len(pairs):
+            missed = next(i for i, pair in enumerate(pairs) if pair is None)
+            where = "" if spec.dims == 1 else f"{AXIS_NAMES[spec.dims][missed]}: "
+            reason = where + spec.axes[missed].unreached(copy[missed])
+            continue
+        taps, placements, runs = _together(found)
+        # Dimension 0 of both slices is the channel block; only the weight runs backwards.
+        on_taps = Factor("w", (block, inner, *taps), tuple(run + 1 for run in runs))
+        products.append(Product((on_taps, Factor(other, (*batch, block, *placements)))))
+    return Formula(tuple(products), "" if products else reason)
+
+
+def _together(pairs: Sequence[Pair]) -> tuple[list[int | Span], list[int | Span], list[int]]:
+    """The two sides of some axes as index parts, and the numbers of those that stay spans.
+
+    A meeting of one becomes a plain int on both sides; collapsing one side only would broadcast to a wrong sum.
+    """
+    left: list[int | Span] = []
+    right: list[int | Span] = []
+    runs: list[int] = []
+    for one, other in pairs:
+        if one.count == 1:
+            left.append(one.start)
+            right.append(other.start)
+        else:
+            runs.append(len(runs))
+            left.append(one)
+            right.append(other)
+    return left, right, runs
+
+
+def _group(group: int, count: int, channels: int) -> Span:
+    return whole(channels) if count == channels else Span(group * count, count, 1, channels)
+
+
+def _drop_ones(formula: Formula, ones: bool) -> Formula:
+    """Without the factor g, which is 1 everywhere; and then nothing needs to run backwards."""
+    if not ones:
+        return formula
+    kept = [[f for f in product.factors if f.operand != "g"] for product in formula.products]
+    return Formula(tuple(Product(tuple(Factor(f.operand, f.index) for f in fs)) for fs in kept), formula.reason)

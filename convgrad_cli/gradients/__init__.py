@@ -1,0 +1,1 @@
+"""The routes to a gradient; each takes Operands and gives Gradients."""

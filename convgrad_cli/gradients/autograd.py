@@ -1,0 +1,50 @@
+"""torch's own route: run the layer, call backward, read the gradients."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from convgrad_cli.geometry.spec import ConvSpec
+from convgrad_cli.gradients.gradients import Gradients
+from convgrad_cli.tensors.operands import Operands, Tensor
+
+CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+PAD_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
+
+
+def forward(spec: ConvSpec, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """torch's convolution of this layer; padding that torch cannot say itself is padded or cropped around it."""
+    if spec.transposed:
+        return _transposed(spec, input, weight, bias)
+    pads = [before for before, after in spec.padding if before == after and before >= 0]
+    if len(pads) < spec.dims or spec.has_padded_input:
+        # F.pad lists the last axis first.
+        flat = [amount for pair in reversed(spec.padding) for amount in pair]
+        input = F.pad(input, flat, mode=PAD_MODES[spec.padding_mode])
+        pads = [0] * spec.dims
+    convolution = CONVOLUTIONS[spec.dims]
+    return convolution(input, weight, bias, spec.stride, pads, spec.dilation, spec.groups)
+
+
+def _transposed(spec: ConvSpec, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    convolution = TRANSPOSED[spec.dims]
+    pads = [before for before, after in spec.padding if before == after and before >= 0]
+    if len(pads) == spec.dims:
+        return convolution(input, weight, bias, spec.stride, pads, spec.output_padding, spec.groups, spec.dilation)
+    zeros = [0] * spec.dims
+    output = convolution(input, weight, None, spec.stride, zeros, spec.output_padding, spec.groups, spec.dilation)
+    flat = [-amount for pair in reversed(spec.padding) for amount in pair]
+    output = F.pad(output, flat)
+    return output if bias is None else output + bias.view(-1, *[1] * spec.dims)
+
+
+def autograd(spec: ConvSpec, operands: Operands) -> Gradients:
+    """Output and gradients as torch computes them, in the operands' dtype and on their device."""
+    given = [operands.input, operands.weight] + ([] if operands.bias is None else [operands.bias])
+    leaves = [tensor.detach().requires_grad_() for tensor in given]
+    output = forward(spec, leaves[0], leaves[1], leaves[2] if len(leaves) > 2 else None)
+    # For loss = y.sum() this is the stride-0 tensor of ones that sum's own backward would hand over.
+    grads = torch.autograd.grad(output, leaves, operands.grad_output)
+    return Gradients(output.detach(), grads[0], grads[1], grads[2] if len(grads) > 2 else None)

@@ -1,0 +1,182 @@
+"""Report: what a command found, as frozen plain data that every renderer reads.
+
+It holds integers, floats, text and the geometry of formulas, never a tensor. Long sequences (the values of a tensor,
+the elements of a gradient) may be lazy: they are indexed and iterated like tuples, and computed when read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, overload
+
+from convgrad_cli.errors import DIFFERS, OK
+from convgrad_cli.geometry.formula import Formula
+from convgrad_cli.geometry.spec import ConvSpec
+
+SCHEMA = "convgrad/1"
+T = TypeVar("T")
+
+
+class Lazy(Sequence[T], Generic[T]):
+    """A sequence of `count` items, each made by `make(i)` when it is read and then forgotten."""
+
+    def __init__(self, count: int, make: Callable[[int], T]) -> None:
+        self._count, self._make = count, make
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, i: int) -> T: ...
+    @overload
+    def __getitem__(self, i: slice) -> Sequence[T]: ...
+    def __getitem__(self, i: int | slice) -> T | Sequence[T]:
+        if isinstance(i, slice):
+            return [self._make(j) for j in range(*i.indices(self._count))]
+        if not -self._count <= i < self._count:
+            raise IndexError(i)
+        return self._make(i % self._count)
+
+    def __iter__(self) -> Iterator[T]:
+        return map(self._make, range(self._count))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A tensor at a glance; minimum, maximum and mean are over its finite entries, `histogram` counts them."""
+
+    minimum: float
+    maximum: float
+    mean: float
+    zeros: int
+    nonfinite: int
+    histogram: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TensorData:
+    """One tensor: its name in PyTorch's words, its textbook letter, and its values in row-major order.
+
+    The values are the shortest floats that read back in `dtype`: 0.1 for float32 0.1.
+    """
+
+    name: str
+    letter: str
+    shape: tuple[int, ...]
+    dtype: str
+    values: Sequence[float]
+    summary: Summary
+
+
+@dataclass(frozen=True)
+class Element:
+    """One number and where it comes from.
+
+    `tensor` is "grad_weight", "output", ...; `values` holds the number by route ("autograd", "by_hand"); `terms` the
+    numbers that add up to it, each a tuple of factors, and is None where they are too many to list.
+    """
+
+    tensor: str
+    index: tuple[int, ...]
+    values: Mapping[str, float]
+    formula: Formula
+    terms: tuple[tuple[float, ...], ...] | None = None
+    difference: float | None = None
+    bound: float | None = None
+
+    @property
+    def expression(self) -> str:
+        """Python that evaluates to the element in the namespace {x, w, b, g}, and xp where padding copies input."""
+        return str(self.formula)
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether the routes agree within the bound; None where only one route was taken."""
+        if self.difference is None or self.bound is None:
+            return None
+        return self.difference <= self.bound  # NaN differences agree with nothing
+
+
+@dataclass(frozen=True)
+class Table:
+    """The elements of one tensor in row-major order, and which of them to show where not all have room."""
+
+    tensor: str
+    shape: tuple[int, ...]
+    elements: Sequence[Element]
+    important: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How two routes to one tensor agree: `ratio` is the largest difference in units of its element's bound."""
+
+    tensor: str
+    actual: str
+    expected: str
+    elements: int
+    agreeing: int
+    ratio: float
+    worst: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class Passage:
+    """One step of a story: a heading, sentences, perhaps lines in a fixed-width font, perhaps elements as a table."""
+
+    title: str
+    sentences: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one command found. `print(report)` shows it, `to_dict()` is the JSON document."""
+
+    command: str
+    version: str
+    spec: ConvSpec
+    dtype: str
+    device: str
+    seed: int
+    loss: str
+    loss_value: float | None
+    tensors: Mapping[str, TensorData]
+    tables: tuple[Table, ...] = ()
+    passages: tuple[Passage, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0 where everything compared agrees, else 1."""
+        return OK if all(c.agreeing == c.elements for c in self.comparisons) else DIFFERS
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as the strict JSON document of `-f json`, schema "convgrad/1"."""
+        from convgrad_cli.render.json import document
+
+        return document(self)
+
+    def __rich__(self) -> Any:
+        from convgrad_cli.render.terminal import renderable
+
+        return renderable(self)
+
+    def __str__(self) -> str:
+        from convgrad_cli.render.style import Style
+        from convgrad_cli.render.terminal import render
+
+        return "".join(render(self, Style())).rstrip("\n")
+
+    def __repr__(self) -> str:
+        agree = ", ".join(f"{c.tensor} {c.agreeing}/{c.elements}" for c in self.comparisons)
+        return f"<convgrad {self.command} of {self.spec.layer_text()}{': ' + agree if agree else ''}>"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from convgrad_cli.render.markdown import render as markdown
+        from convgrad_cli.render.style import Style
+
+        return {"text/plain": str(self), "text/markdown": "".join(markdown(self, Style()))}

@@ -1,0 +1,1 @@
+"""Numbers in: operands from fills, text and files."""
