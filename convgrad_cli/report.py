@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from convgrad_cli.errors import DIFFERS, OK
 from convgrad_cli.geometry.formula import Formula
 from convgrad_cli.geometry.spec import ConvSpec
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
 
 SCHEMA = "convgrad/1"
 T = TypeVar("T")
@@ -122,11 +125,27 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A matrix of one operand, drawn from row `top` and column `left` of it, with the `marked` cells highlighted.
+
+    `marked` holds (row, column) pairs of `values`. A 1-D operand has one row.
+    """
+
+    label: str
+    letter: str
+    values: tuple[tuple[float, ...], ...]
+    marked: frozenset[tuple[int, int]] = frozenset()
+    top: int = 0
+    left: int = 0
+
+
+@dataclass(frozen=True)
 class Passage:
-    """One step of a story: a heading, sentences, perhaps lines in a fixed-width font, perhaps elements as a table."""
+    """One step of a story: a heading, sentences, pictures, lines in a fixed-width font, elements as tables."""
 
     title: str
     sentences: tuple[str, ...] = ()
+    pictures: tuple[Picture, ...] = ()
     lines: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
 
@@ -160,10 +179,11 @@ class Report:
 
         return document(self)
 
-    def __rich__(self) -> Any:
-        from convgrad_cli.render.terminal import renderable
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from convgrad_cli.render.style import Style
+        from convgrad_cli.render.terminal import parts
 
-        return renderable(self)
+        yield from parts(self, Style(width=options.max_width, ascii=options.ascii_only))
 
     def __str__(self) -> str:
         from convgrad_cli.render.style import Style

@@ -131,7 +131,7 @@ class Axis:
         padded = position + self.padding
         common = gcd(self.stride, self.dilation)
         if padded < 0:
-            return f"negative padding crops position {position} away"
+            return f"negative padding puts position {position} before the kernel's first placement"
         if padded % common:
             return (
                 f"stride {self.stride} and dilation {self.dilation} share the divisor {common}, "

@@ -16,6 +16,8 @@ from convgrad_cli.geometry.axis import Span, Whole
 
 Index = tuple[int | Span, ...]
 
+LETTERS = {"input": "x", "weight": "w", "bias": "b", "output": "y", "grad_output": "g", "padded_input": "xp"}
+
 
 @dataclass(frozen=True, slots=True)
 class Factor:

@@ -161,7 +161,8 @@ class ConvSpec:
         """The layer as PyTorch prints the module that has these settings."""
         name = f"Conv{'Transpose' if self.transposed else ''}{self.dims}d"
         parts = [str(self.in_channels), str(self.out_channels), f"kernel_size={_tuple(self.kernel_size)}"]
-        parts.append(f"stride={_tuple(self.stride)}")
+        if any(s != 1 for s in self.stride):
+            parts.append(f"stride={_tuple(self.stride)}")
         if any(before or after for before, after in self.padding):
             symmetric = all(before == after for before, after in self.padding)
             pads = tuple(before for before, _ in self.padding) if symmetric else self.padding
@@ -185,8 +186,8 @@ class ConvSpec:
 
 def make_spec(
     *,
-    in_channels: int = 1,
-    out_channels: int = 1,
+    in_channels: int | None = None,
+    out_channels: int | None = None,
     input_size: int | Sequence[int] | None = None,
     kernel_size: int | Sequence[int] = 2,
     stride: int | Sequence[int] = 1,
@@ -203,7 +204,7 @@ def make_spec(
     """A ConvSpec from what people write: one number for all axes, one an axis, or "same", "valid", "full".
 
     `dims` follows from the first per-axis value with several parts, else it is 2. `input_size` defaults to one more
-    than the kernel covers. Raises SpecError.
+    than the kernel covers, each number of channels to `groups`. Raises SpecError.
     """
     per_axis = {
         "--size": input_size,
@@ -227,8 +228,8 @@ def make_spec(
     if input_size is None:
         input_size = [d * (k - 1) + 2 for k, d in zip(kernel, dilations, strict=True)]
     return ConvSpec(
-        in_channels=in_channels,
-        out_channels=out_channels,
+        in_channels=groups if in_channels is None else in_channels,
+        out_channels=groups if out_channels is None else out_channels,
         input_size=_spread(input_size, dims),
         kernel_size=kernel,
         stride=strides,
@@ -259,6 +260,9 @@ def _pads(
     if not isinstance(padding, str):
         values: tuple[Any, ...] = (padding,) if isinstance(padding, int) else tuple(padding)
         values = values * dims if len(values) == 1 else values
+        for value in values:
+            if not isinstance(value, int) and len(value) != 2:
+                raise SpecError(f"padding {value} must be a number, or a pair of numbers: before and after")
         return tuple((v, v) if isinstance(v, int) else (v[0], v[1]) for v in values)
     if padding not in PADDING_WORDS:
         raise SpecError(f"padding {padding!r} is neither numbers nor one of {', '.join(PADDING_WORDS)}")

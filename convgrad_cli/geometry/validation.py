@@ -69,14 +69,17 @@ def _check_modes(spec: ConvSpec) -> None:
             raise SpecError(f"--output-padding {extra} must be 0 or more and less than stride or dilation ({limit})")
     if not spec.has_padded_input:
         return
+    lowest = min(map(min, spec.padding))
+    if lowest < 0:
+        raise SpecError(f"negative padding {lowest} needs --padding-mode zeros, not {spec.padding_mode}")
+    spare = {"reflect": 1, "circular": 0}.get(spec.padding_mode)
     for size, pair in zip(spec.input_size, spec.padding, strict=True):
-        limit = {"reflect": size - 1, "circular": size, "replicate": max(pair)}[spec.padding_mode]
-        if min(pair) < 0:
-            raise SpecError(f"negative padding {min(pair)} needs --padding-mode zeros, not {spec.padding_mode}")
-        if max(pair) > limit:
+        if spare is not None and max(pair) > size - spare:
+            sizes = [max(n, max(pads) + spare) for n, pads in zip(spec.input_size, spec.padding, strict=True)]
             raise SpecError(
                 f"padding {max(pair)} is too large for --padding-mode {spec.padding_mode} on input size {size}: "
-                f"at most {limit}; use --padding {limit} or --size {size + max(pair) - limit} or more"
+                f"at most {size - spare}; use --padding {min(spec.input_size) - spare} "
+                f"or --size {_brief(sizes)} or more"
             )
 
 
@@ -89,10 +92,19 @@ def _check_fit(spec: ConvSpec) -> None:
         raise SpecError(
             f"padding {pads} crops all of this transposed layer: output would be {output}; use a smaller --padding"
         )
-    short = [extent - padded for extent, padded in zip(spec.kernel_extent, spec.padded_size, strict=True)]
-    size = max(n + missing for n, missing in zip(spec.input_size, short, strict=True) if missing > 0)
+    sizes = [
+        max(n, extent - sum(pair))
+        for n, extent, pair in zip(spec.input_size, spec.kernel_extent, spec.padding, strict=True)
+    ]
+    padding = max(-((n - extent) // 2) for n, extent in zip(spec.input_size, spec.kernel_extent, strict=True))
+    # reflect and circular have only so many values to pad with.
+    most = {"reflect": min(spec.input_size) - 1, "circular": min(spec.input_size)}.get(spec.padding_mode, padding)
     raise SpecError(
         f"kernel {by_x(spec.kernel_size)} does not fit input {by_x(spec.input_size)} (padding {pads}, "
         f"dilation {by_x(spec.dilation)}): output would be {output}; "
-        f"use --size {size} or more, or --padding {-(-max(short) // 2) + max(before for before, _ in spec.padding)}"
+        f"use --size {_brief(sizes)} or more" + (f", or --padding {padding}" if padding <= most else "")
     )
+
+
+def _brief(sizes: Sequence[int]) -> str:
+    return str(sizes[0]) if len(set(sizes)) == 1 else by_x(sizes)

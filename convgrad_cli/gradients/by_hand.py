@@ -26,8 +26,8 @@ ALL = ("output", "weight", "input", "bias")
 CHUNK = 2**21  # entries gathered at a time: 16 MiB of float64, and large enough for a fast matrix product
 FEW_CHANNELS = 16  # below this, one product over all taps at once is faster than one per tap
 
-Slices = tuple[slice, ...]
-Sizes = tuple[int, ...]
+Index = tuple[slice | int, ...]
+ANY = (slice(None), slice(None))  # every group and sample
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,14 @@ def _tap_by_tap(part: _Sides, total: _Sides, axes: tuple[Axis, ...], wanted: dic
     groups, b, a = part.weight.shape[len(axes) :]
     for tap, placed, met in _meetings(axes):
         w = part.weight[tap]
-        at_positions, at_placements = part.positions[:, :, *met], part.placements[:, :, *placed]
+        at_positions, at_placements = part.positions[met], part.placements[placed]
         p, q = at_positions.reshape(groups, -1, a), at_placements.reshape(groups, -1, b)
         if wanted["weight"]:
             total.weight[tap] += q.mT @ p
         if wanted["positions"]:
-            total.positions[:, :, *met] += (q @ w).view(at_positions.shape)
+            total.positions[met] += (q @ w).view(at_positions.shape)
         if wanted["placements"]:
-            total.placements[:, :, *placed] += (p @ w.mT).view(at_placements.shape)
+            total.placements[placed] += (p @ w.mT).view(at_placements.shape)
 
 
 def _all_taps(part: _Sides, total: _Sides, axes: tuple[Axis, ...], wanted: dict[str, bool]) -> None:
@@ -114,7 +114,7 @@ def _all_taps(part: _Sides, total: _Sides, axes: tuple[Axis, ...], wanted: dict[
     if wanted["weight"] or wanted["placements"]:
         columns = part.positions.new_zeros(shape)
         for tap, placed, met in meetings:
-            columns[:, :, *placed, *tap] = part.positions[:, :, *met]
+            columns[(*placed, *tap)] = part.positions[met]
         p = columns.view(groups, -1, prod(taps) * a)
         if wanted["weight"]:
             grads = (q.mT @ p).view(groups, b, *taps, a)
@@ -124,16 +124,16 @@ def _all_taps(part: _Sides, total: _Sides, axes: tuple[Axis, ...], wanted: dict[
     if wanted["positions"]:
         spread = (q @ w).view(shape)
         for tap, placed, met in meetings:
-            total.positions[:, :, *met] += spread[:, :, *placed, *tap]
+            total.positions[met] += spread[(*placed, *tap)]
 
 
-def _meetings(axes: tuple[Axis, ...]) -> Iterator[tuple[tuple[int, ...], Slices, Slices]]:
-    """For each tap that meets anything: the tap, its placements and its positions."""
+def _meetings(axes: tuple[Axis, ...]) -> Iterator[tuple[Index, Index, Index]]:
+    """For each tap that meets anything: the tap, its placements and its positions, of all groups and samples."""
     for tap in every(*[range(axis.taps) for axis in axes]):
         pairs = [axis.at_tap(t) for axis, t in zip(axes, tap, strict=True)]
         found = [pair for pair in pairs if pair is not None]
         if len(found) == len(pairs):
-            yield tap, tuple(p.as_slice() for p, _ in found), tuple(q.as_slice() for _, q in found)
+            yield tap, (*ANY, *(p.as_slice() for p, _ in found)), (*ANY, *(q.as_slice() for _, q in found))
 
 
 def _chunks(spec: ConvSpec, sides: _Sides, sums: _Sides) -> Iterator[tuple[_Sides, _Sides, tuple[Axis, ...]]]:

@@ -11,10 +11,10 @@ import torch
 class Gradients:
     """The output and the gradients of the operands, each named like the operand and in its shape; None: not given."""
 
-    output: torch.Tensor | None
-    input: torch.Tensor | None
-    weight: torch.Tensor | None
-    bias: torch.Tensor | None
+    output: torch.Tensor | None = None
+    input: torch.Tensor | None = None
+    weight: torch.Tensor | None = None
+    bias: torch.Tensor | None = None
 
     def named(self) -> dict[str, torch.Tensor]:
         """What is there, by name: output, then the gradients as learners meet them."""

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+FORMATS = ("table", "plain", "json", "jsonl", "csv", "markdown", "latex")
+SUFFIXES = {
+    ".txt": "table",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".csv": "csv",
+    ".tsv": "plain",
+    ".md": "markdown",
+    ".tex": "latex",
+}
+NAMES = ("input", "weight", "bias", "output", "grad_output", "grad_input", "grad_weight", "grad_bias")
 ROWS = 100  # a longer table shows only the rows that matter, unless asked
 
 
 @dataclass(frozen=True)
 class Style:
-    """`width` None: natural width, nothing wrapped. `rows` None: the format's own default. `only` empty: everything."""
+    """`width` None: natural width, nothing wrapped. `rows` None: the format's own default. `only` empty: everything.
+
+    `color` is the colour system of the terminal ("truecolor", "256", "standard"), None for no escape at all.
+    """
 
     width: int | None = None
-    color: bool = False
+    color: str | None = None
     ascii: bool = False
     precision: int = 4
     only: tuple[str, ...] = ()

@@ -1,0 +1,67 @@
+"""The entry point: signals, errors and exit codes. Nothing that it runs may end in a traceback or a wrong status."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+from convgrad_cli.errors import BUG, INTERRUPTED, REFUSED, ConvGradError
+
+
+def main() -> None:
+    """Run the command line and exit with its status (interface: 0, 1, 2, 3, 70, 130, and 141 for a closed pipe)."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # the reader left: end as every filter does
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        status = _run(sys.argv[1:])
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    except OSError as error:
+        status = _fail(f"cannot write the result: {error.strerror or error}", REFUSED)
+        # What is still buffered can't be written either; without this Python would try again while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(status)
+
+
+def _run(arguments: list[str]) -> int:
+    from convgrad_cli.cli.terminal import wants_color
+
+    try:
+        choice = arguments[arguments.index("--color") + 1] if "--color" in arguments[:-1] else "auto"
+        if choice == "never" or not wants_color("auto", os.environ, sys.stdout.isatty()):
+            # Typer would colour help texts for FORCE_COLOR=0 and for GITHUB_ACTIONS.
+            os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"
+        from convgrad_cli.cli.app import app
+
+        return int(app(arguments, prog_name="convgrad", standalone_mode=False) or 0)
+    except ConvGradError as error:
+        return _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, OSError):
+        raise
+    except MemoryError:
+        return _fail("out of memory; use a smaller --size or --batch", REFUSED)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # Typer's own: a wrong option or command
+            return _fail(f"{error.format_message()} Try convgrad --help", REFUSED)
+        if os.environ.get("CONVGRAD_DEBUG"):
+            raise
+        return _fail(f"{type(error).__name__}: {error}. This is a bug in convgrad; CONVGRAD_DEBUG=1 shows where", BUG)
+
+
+def _fail(message: str, status: int) -> int:
+    from convgrad_cli.safe import safe
+
+    if os.environ.get("CONVGRAD_DEBUG") and sys.exc_info()[1] is not None:
+        import traceback
+
+        traceback.print_exc()
+    print(f"convgrad: {safe(message, limit=2000)}", file=sys.stderr)
+    return status
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)

@@ -1,0 +1,175 @@
+"""Every option, declared once. `takes` turns groups of them into the parameters that Typer reads from a function."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Annotated, Any
+
+from typer import Option
+
+from convgrad_cli.render.style import FORMATS, NAMES
+
+LAYER, NUMBERS, RUN, OUTPUT = "Layer", "Numbers", "Run", "Output"
+
+
+def _option(panel: str, *flags: str, help: str, metavar: str | None = None, **rest: Any) -> Any:
+    return Option(*flags, help=help, metavar=metavar, rich_help_panel=panel, show_default=False, **rest)
+
+
+@dataclass(frozen=True)
+class LayerOptions:
+    """The convolution. None means: not typed."""
+
+    size: Annotated[
+        str | None,
+        _option(
+            LAYER,
+            "--size",
+            "-s",
+            metavar="HxW",
+            help="Input size: N, HxW or DxHxW. Default: one more than the kernel covers.",
+        ),
+    ] = None
+    kernel: Annotated[str | None, _option(LAYER, "--kernel", "-k", metavar="HxW", help="Kernel size. Default: 2.")] = (
+        None
+    )
+    stride: Annotated[str | None, _option(LAYER, "--stride", metavar="HxW", help="Default: 1.")] = None
+    padding: Annotated[
+        str | None,
+        _option(
+            LAYER,
+            "--padding",
+            metavar="HxW",
+            help="Numbers, same, valid or full; before:after where the ends differ. Default: 0.",
+        ),
+    ] = None
+    dilation: Annotated[str | None, _option(LAYER, "--dilation", metavar="HxW", help="Default: 1.")] = None
+    groups: Annotated[int | None, _option(LAYER, "--groups", metavar="N", help="Default: 1.")] = None
+    in_channels: Annotated[int | None, _option(LAYER, "--in-channels", metavar="N", help="Default: --groups.")] = None
+    out_channels: Annotated[int | None, _option(LAYER, "--out-channels", metavar="N", help="Default: --groups.")] = None
+    batch: Annotated[
+        str | None,
+        _option(LAYER, "--batch", metavar="N", help="Batch size, or none for an unbatched input. Default: 1."),
+    ] = None
+    padding_mode: Annotated[
+        str | None,
+        _option(LAYER, "--padding-mode", metavar="MODE", help="zeros, reflect, replicate or circular. Default: zeros."),
+    ] = None
+    transposed: Annotated[bool, _option(LAYER, "--transposed", help="A transposed convolution.")] = False
+    output_padding: Annotated[
+        str | None, _option(LAYER, "--output-padding", metavar="HxW", help="For a transposed convolution. Default: 0.")
+    ] = None
+    bias: Annotated[bool | None, _option(LAYER, "--bias/--no-bias", help="Add a bias. Default: no.")] = None
+    dims: Annotated[
+        int | None,
+        _option(LAYER, "--dims", metavar="1|2|3", help="Spatial axes. Default: as many as --size has parts, else 2."),
+    ] = None
+    layer: Annotated[
+        str | None,
+        _option(
+            LAYER,
+            "--layer",
+            metavar="TEXT",
+            help="The layer as PyTorch writes it: 'Conv2d(3, 4, (2, 2))', instead of the above.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class NumberOptions:
+    """Where the numbers come from, and how they are run."""
+
+    x: Annotated[
+        str | None,
+        _option(
+            NUMBERS,
+            "--x",
+            metavar="SOURCE",
+            help="Input: a fill (randn, ramp, ...), '1 2; 3 4', FILE, FILE::KEY or -. Default: randn.",
+        ),
+    ] = None
+    w: Annotated[str | None, _option(NUMBERS, "--w", metavar="SOURCE", help="Weight. Default: randn.")] = None
+    b: Annotated[
+        str | None, _option(NUMBERS, "--b", metavar="SOURCE", help="Bias; implies --bias. Default: randn.")
+    ] = None
+    g: Annotated[
+        str | None, _option(NUMBERS, "--g", metavar="SOURCE", help="Upstream gradient dL/dy, instead of --loss.")
+    ] = None
+    loss: Annotated[
+        str | None, _option(NUMBERS, "--loss", metavar="sum|mean", help="Default: sum, so g is all ones.")
+    ] = None
+    seed: Annotated[int, _option(RUN, "--seed", metavar="N", help="For random numbers. Default: 0.")] = 0
+    dtype: Annotated[
+        str | None,
+        _option(
+            RUN,
+            "--dtype",
+            metavar="NAME",
+            help="float64, float32, float16 or bfloat16. Default: that of the files, else float32.",
+        ),
+    ] = None
+    device: Annotated[
+        str, _option(RUN, "--device", metavar="NAME", help="cpu, cuda, cuda:1, mps, xpu or auto. Default: cpu.")
+    ] = "cpu"
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """What to show, and where."""
+
+    format: Annotated[
+        str | None, _option(OUTPUT, "--format", "-f", metavar="NAME", help=f"{', '.join(FORMATS)}. Default: table.")
+    ] = None
+    output: Annotated[
+        str | None,
+        _option(
+            OUTPUT,
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write here; the suffix decides the format. - is standard output.",
+        ),
+    ] = None
+    only: Annotated[
+        list[str] | None, _option(OUTPUT, "--only", metavar="NAMES", help=f"Only these: {', '.join(NAMES)}.")
+    ] = None
+    rows: Annotated[
+        int | None, _option(OUTPUT, "--rows", metavar="N", help="Show at most N elements of a gradient.")
+    ] = None
+    precision: Annotated[int, _option(OUTPUT, "--precision", metavar="N", help="Decimals in tables. Default: 4.")] = 4
+    color: Annotated[str, _option(OUTPUT, "--color", metavar="WHEN", help="auto, always or never. Default: auto.")] = (
+        "auto"
+    )
+    width: Annotated[
+        int | None,
+        _option(OUTPUT, "--width", metavar="N", help="Columns. Default: those of the terminal; unlimited in a pipe."),
+    ] = None
+    ascii: Annotated[bool, _option(OUTPUT, "--ascii", help="Print only ASCII characters.")] = False
+    quiet: Annotated[bool, _option(OUTPUT, "--quiet", "-q", help="No notes.")] = False
+
+
+def takes(**groups: type) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """A decorator: the function's arguments named in `groups` are built from options of those dataclasses."""
+
+    def decorate(function: Callable[..., int]) -> Callable[..., int]:
+        own = [p for p in inspect.signature(function).parameters.values() if p.name not in groups]
+        flat = {field.name: field for group in groups.values() for field in fields(group)}
+
+        def command(**given: Any) -> int:
+            built = {
+                name: group(**{field.name: given.pop(field.name) for field in fields(group)})
+                for name, group in groups.items()
+            }
+            return function(**given, **built)
+
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        parameters = [
+            *(p.replace(kind=keyword) for p in own),
+            *(inspect.Parameter(n, keyword, default=f.default, annotation=f.type) for n, f in flat.items()),
+        ]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {p.name: p.annotation for p in parameters}
+        command.__name__, command.__doc__ = function.__name__, function.__doc__
+        return command
+
+    return decorate

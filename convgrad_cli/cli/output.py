@@ -1,0 +1,153 @@
+"""The one place that prints and writes: which format, which style, and files that are whole or not there at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import IO
+
+from convgrad_cli.cli.options import OutputOptions
+from convgrad_cli.cli.terminal import can_draw, color_system, terminal_width, wants_color
+from convgrad_cli.errors import ConvGradError
+from convgrad_cli.geometry.formula import LETTERS
+from convgrad_cli.render.style import FORMATS, NAMES, SUFFIXES, Style
+from convgrad_cli.report import Report
+from convgrad_cli.safe import safe
+
+
+def check_output(options: OutputOptions) -> tuple[str, Style]:
+    """The format and style that the options ask for, so that a wrong one is refused before any work is done."""
+    to_file = options.output not in (None, "-")
+    name = _format(options, to_file)
+    color = wants_color(options.color, os.environ, sys.stdout.isatty() and not to_file)
+    if to_file and options.color != "always":
+        color = False
+    for option, number, least in (("--precision", options.precision, 0), ("--width", options.width, 20)):
+        if number is not None and not least <= number <= 10_000:
+            raise ConvGradError(f"{option} must be from {least} to 10000, not {number}")
+    if options.precision > 17:
+        raise ConvGradError(f"--precision must be from 0 to 17, not {options.precision}; no float64 has more digits")
+    if options.rows is not None and options.rows < 1:
+        raise ConvGradError(f"--rows must be 1 or more, not {options.rows}")
+    if to_file:
+        check_writable(str(options.output))
+    style = Style(
+        width=options.width or (None if to_file else terminal_width()),
+        color=color_system(os.environ) if color else None,
+        ascii=options.ascii or not (to_file or can_draw(sys.stdout.encoding)),
+        precision=options.precision,
+        only=_names(options.only or []),
+        rows=options.rows,
+        quiet=True,  # notes go to standard error, below
+    )
+    return name, style
+
+
+def show(report: Report, options: OutputOptions) -> int:
+    """Render `report` as the options ask, print or write it, and return its exit status."""
+    name, style = check_output(options)
+    pieces: Iterable[str] = import_module(f"convgrad_cli.render.{_MODULES.get(name, name)}").render(report, style)
+    if options.output in (None, "-"):
+        print_pieces(pieces)
+    else:
+        write_file(str(options.output), pieces)
+    if not options.quiet:
+        for note in report.notes:
+            print(f"note: {safe(note)}", file=sys.stderr)
+    return report.exit_code
+
+
+def print_pieces(pieces: Iterable[str]) -> None:
+    """Write to standard output as the pieces come; characters that its encoding lacks are written as escapes."""
+    with contextlib.suppress(AttributeError):
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    for piece in pieces:
+        sys.stdout.write(piece)
+    sys.stdout.flush()
+
+
+def check_writable(path: str) -> None:
+    """Refuse what can't be written before any work is done. Raises ConvGradError."""
+    target = Path(path)
+    try:
+        if target.is_dir():
+            raise ConvGradError(f"--output {safe(path)} is a directory; name a file in it")
+        if not target.absolute().parent.is_dir():
+            raise ConvGradError(f"--output {safe(path)}: there is no directory {safe(str(target.absolute().parent))}")
+        if target.exists() and not os.access(target, os.W_OK):
+            raise ConvGradError(f"--output {safe(path)} is read-only; choose another name, or make it writable")
+    except (OSError, ValueError) as error:
+        raise ConvGradError(f"--output {safe(path)}: {safe(str(error))}") from None
+
+
+def write_file(path: str, pieces: Iterable[str]) -> None:
+    """Write a file that is either whole or untouched: a temporary one beside it, flushed to disk, then renamed."""
+    try:
+        target = Path(path).resolve()  # a link stays a link; what it points to is replaced
+        special = target.exists() and not stat.S_ISREG(target.stat().st_mode)
+        with open(target, "w", encoding="utf-8") if special else _replacing(target) as file:
+            for piece in pieces:
+                file.write(piece)
+    except OSError as error:
+        raise ConvGradError(f"--output {safe(path)}: {error.strerror or error}") from None
+
+
+@contextlib.contextmanager
+def _replacing(target: Path) -> Iterator[IO[str]]:
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask()
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".tmp", dir=target.parent)
+    try:
+        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            yield file
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    # There is no way to read it but to set it.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+_MODULES = {"table": "terminal"}
+
+
+def _format(options: OutputOptions, to_file: bool) -> str:
+    if options.format is not None:
+        if options.format not in FORMATS:
+            raise ConvGradError(f"--format {safe(options.format)!r} is not one of {', '.join(FORMATS)}")
+        return options.format
+    if not to_file:
+        return "table"
+    suffix = Path(str(options.output)).suffix.lower()
+    if not suffix or (not Path(str(options.output)).is_file() and Path(str(options.output)).exists()):
+        return "table"
+    if suffix not in SUFFIXES:
+        known = ", ".join(SUFFIXES)
+        raise ConvGradError(f"--output {safe(str(options.output))}: {safe(suffix)} is not one of {known}; add --format")
+    return SUFFIXES[suffix]
+
+
+def _names(given: list[str]) -> tuple[str, ...]:
+    """The names of --only, separated by commas or repeated; the letters x, w, b, y, g are understood too."""
+    words = {letter: name for name, letter in LETTERS.items()}
+    words |= {f"{letter}.grad": f"grad_{words[letter]}" for letter in "xwb"}
+    words |= {f"{name}.grad": f"grad_{name}" for name in ("input", "weight", "bias")}
+    names = [words.get(name.strip(), name.strip()) for text in given for name in text.split(",")]
+    for name in names:
+        if name not in NAMES:
+            raise ConvGradError(f"--only {safe(name)!r} is not one of {', '.join(NAMES)}")
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,71 @@
+"""From options to a Problem: the only place that knows both the words of the command line and those of PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from convgrad_cli.cli.options import LayerOptions, NumberOptions
+from convgrad_cli.errors import SourceError, SpecError
+from convgrad_cli.geometry.notation import parse_layer, parse_padding, parse_sizes
+from convgrad_cli.safe import safe
+from convgrad_cli.tensors.problem import Problem, make_problem
+from convgrad_cli.tensors.sources import read_source
+
+SIZES = {
+    "input_size": "size",
+    "kernel_size": "kernel",
+    "stride": "stride",
+    "dilation": "dilation",
+    "output_padding": "output_padding",
+}
+
+
+def read_problem(layer: LayerOptions, numbers: NumberOptions) -> Problem:
+    """The Problem that the options describe. Raises ConvGradError."""
+    settings = read_settings(layer)
+    texts = {"input": numbers.x, "weight": numbers.w, "bias": numbers.b, "grad_output": numbers.g}
+    given = {name: text for name, text in texts.items() if text is not None}
+    if list(given.values()).count("-") > 1:
+        raise SourceError("standard input (-) can only be read once; put the other numbers into a file")
+    sources = {name: read_source(text, f"--{_letter(name)}") for name, text in given.items()}
+    return make_problem(
+        settings, sources, dtype=numbers.dtype, device=numbers.device, seed=numbers.seed, loss=numbers.loss
+    )
+
+
+def read_settings(layer: LayerOptions) -> dict[str, Any]:
+    """The keywords of `make_spec` that were typed; what was not is left out."""
+    settings: dict[str, Any] = {}
+    for name, option in SIZES.items():
+        text = getattr(layer, option)
+        if text is not None:
+            settings[name] = parse_sizes(text, f"--{option.replace('_', '-')}")
+    if layer.padding is not None:
+        settings["padding"] = parse_padding(layer.padding)
+    if layer.batch is not None:
+        settings["batch_size"] = _batch(layer.batch)
+    for name in ("groups", "in_channels", "out_channels", "padding_mode", "bias", "dims"):
+        if getattr(layer, name) is not None:
+            settings[name] = getattr(layer, name)
+    if layer.transposed:
+        settings["transposed"] = True
+    if layer.layer is None:
+        return settings
+    said = parse_layer(layer.layer)
+    twice = [name for name in settings if name in said and name not in ("bias", "dims")]
+    if twice:
+        option = "--" + SIZES.get(twice[0], twice[0]).replace("_", "-")
+        raise SpecError(f"--layer already says {twice[0]}; drop {option}, or write the layer without --layer")
+    return {**said, **settings}
+
+
+def _batch(text: str) -> int | None:
+    if text.strip().lower() == "none":
+        return None
+    if not text.strip().isascii() or not text.strip().isdigit() or len(text) > 9:
+        raise SpecError(f"--batch {safe(text)!r} is neither a number nor none; write --batch 4")
+    return int(text)
+
+
+def _letter(name: str) -> str:
+    return {"input": "x", "weight": "w", "bias": "b", "grad_output": "g"}[name]

@@ -1,0 +1,87 @@
+"""The arguments of the Python API as a Problem: modules, tensors, arrays, lists and plain numbers."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from convgrad_cli.errors import SourceError, SpecError
+from convgrad_cli.geometry.notation import parse_layer
+from convgrad_cli.geometry.spec import ConvSpec, make_spec
+from convgrad_cli.tensors.files import Numbers
+from convgrad_cli.tensors.problem import Problem, make_problem
+from convgrad_cli.tensors.sources import Source, read_source
+
+OPERANDS = ("input", "weight", "bias", "grad_output")
+RUN = ("dtype", "device", "seed", "loss")
+LAYER = tuple(inspect.signature(make_spec).parameters)
+
+
+def problem_from(layer: Any, options: Mapping[str, Any]) -> Problem:
+    """The Problem that `layer` and keyword `options` describe. Raises TypeError for an unknown keyword."""
+    unknown = [name for name in options if name not in (*OPERANDS, *RUN, *LAYER)]
+    if unknown:
+        raise TypeError(f"unexpected keyword {unknown[0]!r}; known are {', '.join((*LAYER, *OPERANDS, *RUN))}")
+    settings = {name: value for name, value in options.items() if name in LAYER}
+    numbers = {name: options[name] for name in OPERANDS if options.get(name) is not None}
+    if isinstance(numbers.get("bias"), bool):
+        settings["bias"] = numbers.pop("bias")
+    else:
+        settings.pop("bias", None)
+    described, tensors = _describe(layer)
+    clash = [name for name in settings if name in described and name != "input_size"]
+    if clash:
+        raise SpecError(f"the layer already says {clash[0]}; drop one of them")
+    sources = {name: _source(name, value) for name, value in {**tensors, **numbers}.items()}
+    run = {name: options[name] for name in RUN if options.get(name) is not None}
+    return make_problem({**described, **settings}, sources, **run)
+
+
+def _describe(layer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings and the tensors that a layer brings along."""
+    if layer is None:
+        return {}, {}
+    if isinstance(layer, str):
+        return parse_layer(layer), {}
+    if isinstance(layer, ConvSpec):
+        return asdict(layer), {}
+    # A module can only be one if torch is already imported.
+    nn = getattr(sys.modules.get("torch"), "nn", None)
+    if nn is None or not isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d, *_transposed(nn))):
+        raise TypeError(f"a layer is a ConvSpec, an nn.Conv module or its text, not {type(layer).__name__}")
+    return _from_module(layer, isinstance(layer, _transposed(nn)))
+
+
+def _from_module(layer: Any, transposed: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+    settings = {name: getattr(layer, name) for name in names}
+    settings |= {"bias": layer.bias is not None, "dims": len(layer.kernel_size), "transposed": transposed}
+    if transposed:
+        settings["output_padding"] = layer.output_padding
+    tensors = {"weight": layer.weight} if layer.bias is None else {"weight": layer.weight, "bias": layer.bias}
+    return settings, tensors
+
+
+def _transposed(nn: Any) -> tuple[type, ...]:
+    return nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d
+
+
+def _source(name: str, value: Any) -> Source:
+    if isinstance(value, str):
+        return read_source(value, name)
+    import numpy as np
+    import torch
+
+    tensor = value.detach().cpu() if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
+    if tensor.is_complex():
+        raise SourceError(f"{name} is complex; complex gradients are not supported")
+    if tensor.dim() == 0:
+        tensor = tensor.reshape(1)
+    # A list has no dtype of its own to impose.
+    given = tensor.is_floating_point() and not isinstance(value, (list, tuple, int, float))
+    dtype = str(tensor.dtype).removeprefix("torch.") if given else None
+    wide = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+    return Numbers(wide.numpy(), dtype, name)

@@ -1,0 +1,91 @@
+"""Tensors as the plain data of a Report: shortest numbers, summaries, elements with their terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from convgrad_cli.geometry.derivation import formula
+from convgrad_cli.geometry.formula import LETTERS, Formula
+from convgrad_cli.geometry.spec import ConvSpec
+from convgrad_cli.report import Element, Lazy, Summary, TensorData
+
+Tensor = torch.Tensor
+
+BINS = 16
+LISTED_TERMS = 64  # longer sums are counted, not listed
+
+
+def plain_number(value: Tensor) -> float:
+    """The shortest float that reads back as `value` in its own dtype: 0.1 for float32 0.1."""
+    wide = float(value)
+    if value.dtype == torch.float64 or not np.isfinite(wide):
+        return wide
+    if value.dtype != torch.bfloat16:
+        return float(str(value.numpy()[()]))
+    # Four digits tell any two bfloat16 numbers apart, fewer often do.
+    tries = (float(f"{wide:.{digits}g}") for digits in range(1, 5))
+    return next(number for number in tries if torch.tensor(number, dtype=torch.bfloat16) == value)
+
+
+def plain_values(tensor: Tensor) -> Sequence[float]:
+    """All values in row-major order, each made when it is read; `tensor` is on the CPU."""
+    if tensor.dim() and not any(tensor.stride()):  # one number seen everywhere
+        only = plain_number(tensor.flatten()[0])
+        return Lazy(tensor.numel(), lambda _: only)
+    flat = tensor.reshape(-1)
+    return Lazy(flat.numel(), lambda i: plain_number(flat[i]))
+
+
+def tensor_data(name: str, tensor: Tensor) -> TensorData:
+    return TensorData(
+        name=name,
+        letter=LETTERS.get(name) or LETTERS[name.removeprefix("grad_")] + ".grad",
+        shape=tuple(tensor.shape),
+        dtype=str(tensor.dtype).removeprefix("torch."),
+        values=plain_values(tensor),
+        summary=summary(tensor),
+    )
+
+
+def summary(tensor: Tensor) -> Summary:
+    """Range, mean, zeros and a histogram of the finite entries."""
+    wide = tensor.flatten().to(torch.float32 if tensor.dtype in (torch.float16, torch.bfloat16) else tensor.dtype)
+    finite = wide[wide.isfinite()]
+    if not len(finite):
+        return Summary(0.0, 0.0, 0.0, 0, len(wide), (0,) * BINS)
+    low, high = float(finite.min()), float(finite.max())
+    counts = torch.histc(finite, BINS, low, high) if low < high else torch.tensor([len(finite)] + [0] * (BINS - 1))
+    zeros = int((finite == 0).sum())
+    mean = float(finite.mean(dtype=torch.float64))
+    return Summary(low, high, mean, zeros, len(wide) - len(finite), tuple(int(n) for n in counts))
+
+
+def element(
+    spec: ConvSpec,
+    operand: str,
+    index: tuple[int, ...],
+    letters: Mapping[str, Tensor],
+    routes: Mapping[str, Tensor],
+    ones: bool,
+    difference: float | None = None,
+    bound: float | None = None,
+) -> Element:
+    """The element of the gradient of `operand` (or of "output") at `index`, with each route's value."""
+    found = formula(spec, operand, index, ones=ones)
+    return Element(
+        tensor=operand if operand == "output" else f"grad_{operand}",
+        index=index,
+        values={route: plain_number(values[index]) for route, values in routes.items()},
+        formula=found,
+        terms=terms(found, letters) if found.count <= LISTED_TERMS else None,
+        difference=difference,
+        bound=bound,
+    )
+
+
+def terms(found: Formula, letters: Mapping[str, Tensor]) -> tuple[tuple[float, ...], ...]:
+    """The numbers that add up to the element, each a tuple of its factors."""
+    return tuple(tuple(plain_number(letters[name][at]) for name, at in term) for term in found.terms())

@@ -1,0 +1,159 @@
+"""`inspect`: every gradient of a layer by autograd and by hand, each element beside its slice sum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from convgrad_cli.report import Comparison, Lazy, Report, Table
+
+if TYPE_CHECKING:
+    import torch
+
+    from convgrad_cli.geometry.spec import ConvSpec
+    from convgrad_cli.gradients.gradients import Gradients
+    from convgrad_cli.tensors.operands import Operands
+    from convgrad_cli.tensors.problem import Problem
+    from convgrad_cli.verdict.judge import Judgement
+
+MATTERING = 6  # elements of each kind, largest and worst, that stand for a gradient too long to show
+
+
+def inspect(layer: Any = None, **options: Any) -> Report:
+    """Every gradient of one convolution, by autograd and by hand, beside the slice sum that explains it.
+
+    `layer` is a ConvSpec, an `nn.Conv*d` module (whose weight and bias are used), PyTorch's notation as text, or None;
+    the keywords are those of `make_spec` (in_channels, input_size, kernel_size, stride, ...) and the numbers `input`,
+    `weight`, `bias`, `grad_output` as tensors, arrays, nested lists or sources ("ramp", "x.npy"), with `seed`,
+    `dtype`, `device` and `loss` ("sum" or "mean"). Raises ConvGradError for what no convolution can have.
+
+    >>> inspect(input_size=3, kernel_size=2).exit_code
+    0
+    """
+    from convgrad_cli.commands.arguments import problem_from
+
+    return inspect_problem(problem_from(layer, options))
+
+
+def inspect_problem(problem: Problem) -> Report:
+    """The Report of `convgrad inspect`."""
+    from convgrad_cli.commands.describe import tensor_data
+    from convgrad_cli.gradients.autograd import autograd
+    from convgrad_cli.gradients.by_hand import by_hand
+    from convgrad_cli.tensors.problem import make_operands, run_device
+    from convgrad_cli.verdict.judge import judge
+
+    device = run_device(problem)
+    operands = make_operands(problem)
+    spec = problem.spec
+    torchs = _to_cpu(autograd(spec, operands.map(lambda t: t.to(device))))
+    exact = by_hand(spec, operands.map(lambda t: t.double())).named()
+    magnitudes = by_hand(spec, operands.map(lambda t: t.double().abs())).named()
+    judgements = {
+        name: judge(spec, name, actual, exact[name], magnitudes[name]) for name, actual in torchs.named().items()
+    }
+    routes = {name: {"autograd": actual, "by_hand": exact[name]} for name, actual in torchs.named().items()}
+    tensors = operands_by_name(spec, operands) | {"output": torchs.output}
+    tensors |= {f"grad_{name}": value for name, value in torchs.named().items() if name != "output"}
+    return Report(
+        command="inspect",
+        **setting(problem, device),
+        loss_value=loss_value(problem, torchs.output, operands),
+        tensors={name: tensor_data(name, value) for name, value in tensors.items() if value is not None},
+        tables=tuple(_table(spec, name, operands, routes[name], judged) for name, judged in judgements.items()),
+        comparisons=tuple(_comparison(name, judged) for name, judged in judgements.items()),
+        notes=problem.notes,
+    )
+
+
+def setting(problem: Problem, device: torch.device) -> dict[str, Any]:
+    """The fields of a Report that say what was run."""
+    from convgrad_cli import __version__
+
+    return {
+        "version": __version__,
+        "spec": problem.spec,
+        "dtype": problem.dtype,
+        "device": str(device),
+        "seed": problem.seed,
+        "loss": problem.loss,
+    }
+
+
+def operands_by_name(spec: ConvSpec, operands: Operands) -> dict[str, torch.Tensor | None]:
+    """The operands under the names that a Report gives them."""
+    padded = operands.letters(spec).get("xp")
+    return {
+        "input": operands.input,
+        "padded_input": padded,
+        "weight": operands.weight,
+        "bias": operands.bias,
+        "grad_output": operands.grad_output,
+    }
+
+
+def loss_value(problem: Problem, output: torch.Tensor | None, operands: Operands) -> float | None:
+    """The loss as torch computes it from its own output."""
+    from convgrad_cli.commands.describe import plain_number
+
+    if output is None:
+        return None
+    reduced = {"y.sum()": output.sum, "y.mean()": output.mean}.get(problem.loss)
+    return plain_number(reduced() if reduced else (output * operands.grad_output).sum())
+
+
+def _to_cpu(gradients: Gradients) -> Gradients:
+    from convgrad_cli.gradients.gradients import Gradients
+
+    return Gradients(**{name: value.cpu() for name, value in gradients.named().items()})
+
+
+def _table(
+    spec: ConvSpec, name: str, operands: Operands, routes: Mapping[str, torch.Tensor], judged: Judgement
+) -> Table:
+    from convgrad_cli.commands.describe import element
+
+    shape = tuple(routes["autograd"].shape)
+    letters = operands.letters(spec)
+
+    def make(i: int) -> Any:
+        index = _unravel(i, shape)
+        difference, bound = float(judged.difference[index]), float(judged.bound[index])
+        return element(spec, name, index, letters, routes, operands.ones, difference, bound)
+
+    return Table(
+        tensor=name if name == "output" else f"grad_{name}",
+        shape=shape,
+        elements=Lazy(routes["autograd"].numel(), make),
+        important=_important(routes["autograd"], judged),
+    )
+
+
+def _important(values: torch.Tensor, judged: Judgement) -> tuple[int, ...]:
+    """The flat numbers of the elements that say most: the worst explained and the largest ones."""
+    ratio = judged.ratio.nan_to_num(nan=float("inf")).flatten()
+    count = min(MATTERING, len(ratio))
+    largest = values.double().abs().nan_to_num(nan=float("inf")).flatten().topk(count).indices
+    return tuple(sorted({int(i) for i in (*ratio.topk(count).indices, *largest)}))
+
+
+def _comparison(name: str, judged: Judgement) -> Comparison:
+    ratio = judged.ratio.nan_to_num(nan=float("inf")).flatten()
+    worst = int(ratio.argmax())
+    return Comparison(
+        tensor=name if name == "output" else f"grad_{name}",
+        actual="autograd",
+        expected="by_hand",
+        elements=len(ratio),
+        agreeing=judged.agreeing,
+        ratio=float(ratio[worst]),
+        worst=_unravel(worst, tuple(judged.bound.shape)) if ratio[worst] > 0 else None,
+    )
+
+
+def _unravel(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    index = []
+    for size in reversed(shape):
+        flat, at = divmod(flat, size)
+        index.append(at)
+    return tuple(reversed(index))

@@ -1,0 +1,187 @@
+"""A report as the blocks of a written document: what is said, in which order and words, whatever the markup.
+
+`markdown` and `latex` write the blocks; they decide nothing but how each looks on the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from convgrad_cli.errors import OK
+from convgrad_cli.geometry.formula import LETTERS
+from convgrad_cli.geometry.validation import by_x
+from convgrad_cli.render import selection
+from convgrad_cli.render.matrices import pictures_of
+from convgrad_cli.render.numbers import column, number, sum_of_terms
+from convgrad_cli.render.style import ROWS, Style
+from convgrad_cli.report import Element, Passage, Picture, Report, Table, TensorData
+from convgrad_cli.safe import safe
+
+LISTED = 8  # terms; a longer sum is counted
+SENTENCE = 2000  # characters; a sentence is longer than a name
+
+
+@dataclass(frozen=True)
+class Heading:
+    """`level` 1 is the document's; `code` comes before `text`, in a fixed-width font."""
+
+    level: int
+    code: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    text: str
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Lines whose spaces count."""
+
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    label: str
+    rows: Sequence[Sequence[str]]
+    marked: Collection[tuple[int, int]] = ()
+
+
+@dataclass(frozen=True)
+class Matrices:
+    matrices: Sequence[Matrix]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One element: its name, its number by each route ("" where that was not taken), and where it comes from."""
+
+    name: str
+    numbers: Sequence[str]
+    expression: str
+    terms: str
+    remark: str
+
+
+@dataclass(frozen=True)
+class Grid:
+    routes: Sequence[str]
+    rows: Sequence[Row]
+
+
+Block = Heading | Paragraph | Fixed | Matrices | Grid
+
+
+def article(report: Report, style: Style) -> Iterator[Block]:
+    """The report from top to bottom."""
+    facts = f"{safe(report.dtype)}, {safe(report.device)}, seed {report.seed}"
+    yield Heading(1, report.spec.layer_text(), facts)
+    value = "" if report.loss_value is None else f" = {number(report.loss_value, style.precision)}"
+    yield Paragraph(f"loss = {safe(report.loss)}{value}")
+    for passage in report.passages:
+        yield from _passage(passage, style)
+    tables = [table for table in report.tables if style.shows(table.tensor)]
+    if not style.only:
+        tables = [table for table in tables if table.tensor != "output"] or tables
+    yield from _tensors(report, style, [table.tensor for table in tables])
+    for table in tables:
+        yield Heading(2, _title(table.tensor))
+        yield from _grid(table, style)
+    if report.comparisons:
+        yield Paragraph(agreement(report))
+    if not style.quiet:
+        yield from (Paragraph(f"note: {safe(note, SENTENCE)}") for note in report.notes)
+
+
+def agreement(report: Report) -> str:
+    """Whether the routes agree, on how many elements, and how far the worst one is off."""
+    if report.exit_code == OK:
+        gradients = [c for c in report.comparisons if c.tensor != "output"] or report.comparisons
+        agreeing, total = sum(c.agreeing for c in gradients), sum(c.elements for c in gradients)
+        ratio = max(c.ratio for c in report.comparisons)
+        error = f"largest error {ratio:.1g} of its rounding bound" if ratio else "all bit for bit"
+        return f"agree: {agreeing:,} of {total:,} gradient elements; {error}"
+    wrong = [c for c in report.comparisons if c.agreeing < c.elements]
+    return "DIFFER: " + "; ".join(
+        f"{c.elements - c.agreeing:,} of {c.elements:,} elements of {_title(c.tensor)}, the worst, "
+        f"{_name(c.tensor, c.worst or ())}, by {c.ratio:.3g} times its rounding bound"
+        for c in wrong
+    )
+
+
+def _title(tensor: str) -> str:
+    return f"{tensor.removeprefix('grad_')}.grad" if tensor.startswith("grad_") else tensor
+
+
+def _name(tensor: str, index: Sequence[int]) -> str:
+    return f"{LETTERS[tensor.removeprefix('grad_')]}[{','.join(map(str, index))}]"
+
+
+def _passage(passage: Passage, style: Style) -> Iterator[Block]:
+    yield Heading(2, text=safe(passage.title, SENTENCE))
+    if passage.sentences:
+        yield Paragraph(" ".join(safe(sentence, SENTENCE) for sentence in passage.sentences))
+    if passage.pictures:
+        yield _matrices(passage.pictures, style)
+    if passage.lines:
+        yield Fixed([safe(line, SENTENCE) for line in passage.lines])
+    for table in passage.tables:
+        if style.shows(table.tensor):
+            yield from _grid(table, style)
+
+
+def _tensors(report: Report, style: Style, tabled: Sequence[str]) -> Iterator[Block]:
+    """The operands and the output as matrices, those too large in a sentence; the story draws its own."""
+    for name, tensor in report.tensors.items():
+        told = bool(report.passages) or (name.startswith("grad_") and (name != "grad_output" or report.loss == "y.sum()"))
+        if not style.shows(name) or name in tabled or (told and not style.only):
+            continue
+        pictures = pictures_of(tensor, 0 if tensor.name == "bias" else report.spec.dims)
+        yield _matrices(pictures, style) if pictures else Paragraph(_summary(tensor, style))
+
+
+def _matrices(pictures: Sequence[Picture], style: Style) -> Matrices:
+    """The pictures with one number format for each operand."""
+    found = []
+    for _, group in groupby(pictures, key=lambda picture: picture.letter):
+        alike = list(group)
+        texts = iter(column([v for picture in alike for row in picture.values for v in row], style.precision))
+        for picture in alike:
+            found.append(Matrix(picture.label, [[next(texts) for _ in row] for row in picture.values], picture.marked))
+    return Matrices(found)
+
+
+def _summary(tensor: TensorData, style: Style) -> str:
+    found = tensor.summary
+    low, high, mean = (number(value, style.precision) for value in (found.minimum, found.maximum, found.mean))
+    odd = f", {found.nonfinite:,} not finite" if found.nonfinite else ""
+    return f"{tensor.letter} ({tensor.name}): {by_x(tensor.shape)}, {low} to {high}, mean {mean}{odd}"
+
+
+def _grid(table: Table, style: Style) -> Iterator[Block]:
+    chosen = [table.elements[i] for i in selection.rows(table, style, ROWS)]
+    routes = selection.routes(chosen)
+    texts = iter(column([e.values[r] for e in chosen for r in routes if r in e.values], style.precision))
+    numbers = [[next(texts) if route in element.values else "" for route in routes] for element in chosen]
+    names = ["forward" if (r, table.tensor) == ("autograd", "output") else safe(r).replace("_", " ") for r in routes]
+    yield Grid(names, [_row(element, texts, style) for element, texts in zip(chosen, numbers, strict=True)])
+    total = len(table.elements)
+    if len(chosen) < total:
+        yield Paragraph(f"{total - len(chosen):,} of {total:,} elements are not shown; --rows {total} shows all")
+
+
+def _row(element: Element, numbers: Sequence[str], style: Style) -> Row:
+    remarks = [safe(element.formula.reason, SENTENCE)] if element.formula.reason else []
+    terms = ""
+    if element.terms is not None and len(element.terms) <= LISTED:
+        # A single number would only be repeated.
+        terms = sum_of_terms(element.terms, style.precision) if sum(map(len, element.terms)) > 1 else ""
+    else:
+        remarks.append(f"{element.formula.count:,} terms")
+    if element.agrees is False and element.difference is not None and element.bound is not None:
+        remarks.append(f"DIFFERS by {element.difference:.3g}, bound {element.bound:.3g}")
+    return Row(_name(element.tensor, element.index), numbers, element.expression, terms, "; ".join(remarks))

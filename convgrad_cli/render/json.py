@@ -1,0 +1,170 @@
+"""A report as one strict JSON document, described by schema.json beside this file, written while it is computed.
+
+Numbers are in the shortest form that reads back; non-finite ones are the strings "NaN", "Infinity" and "-Infinity".
+Text from outside is escaped by `safe` besides, so that a field printed by another program moves no cursor.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from math import isfinite, isnan, prod
+from typing import Any
+
+from convgrad_cli.geometry.axis import Span
+from convgrad_cli.geometry.formula import Factor
+from convgrad_cli.render import selection
+from convgrad_cli.render.style import Style
+from convgrad_cli.report import SCHEMA, Comparison, Element, Passage, Picture, Report, TensorData
+from convgrad_cli.safe import safe
+
+SENTENCE = 2000  # characters; a sentence is longer than a name
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of the document."""
+    found: dict[str, Any] = json.loads(files("convgrad_cli.render").joinpath("schema.json").read_text("utf-8"))
+    return found
+
+
+def document(report: Report, style: Style | None = None) -> dict[str, Any]:
+    """The whole document as dicts, lists, strings and numbers."""
+    return {key: _whole(value) for key, value in _members(report, style or Style())}
+
+
+def render(report: Report, style: Style) -> Iterator[str]:
+    """The document as text: one line a key, a tensor's row or an element."""
+    separator = "{\n"
+    for key, value in _members(report, style):
+        yield f"{separator}  {json.dumps(key)}: "
+        yield from _written(value)
+        separator = ",\n"
+    yield "\n}\n"
+
+
+def element_object(element: Element) -> dict[str, Any]:
+    """One element with its values by route, its expression and, as data, the factors of every product in it."""
+    reason = {"reason": safe(element.formula.reason, SENTENCE)} if element.formula.reason else {}
+    return {
+        "tensor": element.tensor,
+        "index": list(element.index),
+        "values": {safe(route): _number(value) for route, value in element.values.items()},
+        "expression": element.expression,
+        **reason,
+        "factors": [[_factor(factor) for factor in product.factors] for product in element.formula.products],
+        "terms": None if element.terms is None else [[_number(factor) for factor in term] for term in element.terms],
+        "term_count": element.formula.count,
+        "difference": _number(element.difference),
+        "bound": _number(element.bound),
+        "agrees": element.agrees,
+    }
+
+
+def _members(report: Report, style: Style) -> Iterator[tuple[str, Any]]:
+    """The document key by key; what may be long is an iterator, to be read once."""
+    yield "schema", SCHEMA
+    yield "command", report.command
+    yield "version", report.version
+    yield "layer", json.loads(json.dumps(report.spec.to_dict()))
+    yield "dtype", safe(report.dtype)
+    yield "device", safe(report.device)
+    yield "seed", report.seed
+    yield "loss", {"name": safe(report.loss), "value": _number(report.loss_value)}
+    yield from ((name, _tensor(tensor)) for name, tensor in report.tensors.items() if style.shows(name))
+    listed = [table for table in report.tables if style.shows(table.tensor)]
+    yield "elements", (element_object(table.elements[i]) for table in listed for i in selection.rows(table, style))
+    yield "passages", (_passage(passage, style) for passage in report.passages)
+    yield "comparisons", [_comparison(comparison) for comparison in report.comparisons]
+    yield "notes", [safe(note, SENTENCE) for note in report.notes]
+    yield "exit_code", report.exit_code
+
+
+def _tensor(tensor: TensorData) -> dict[str, Any]:
+    return {
+        "shape": list(tensor.shape),
+        "dtype": safe(tensor.dtype),
+        "values": _nested(tensor.values, tensor.shape),
+    }
+
+
+def _nested(values: Sequence[float], shape: Sequence[int], start: int = 0) -> Any:
+    if len(shape) == 1:
+        return [_number(value) for value in values[start : start + shape[0]]]
+    step = prod(shape[1:])
+    return (_nested(values, shape[1:], start + i * step) for i in range(shape[0]))
+
+
+def _factor(factor: Factor) -> dict[str, Any]:
+    index = [
+        {"start": part.start, "stop": part.stop, "step": part.step} if isinstance(part, Span) else part
+        for part in factor.index
+    ]
+    return {"operand": factor.operand, "index": index, "flip": list(factor.flip)}
+
+
+def _passage(passage: Passage, style: Style) -> dict[str, Any]:
+    listed = [table for table in passage.tables if style.shows(table.tensor)]
+    return {
+        "title": safe(passage.title, SENTENCE),
+        "sentences": [safe(sentence, SENTENCE) for sentence in passage.sentences],
+        "pictures": [_picture(picture) for picture in passage.pictures],
+        "lines": [safe(line, SENTENCE) for line in passage.lines],
+        "elements": (element_object(table.elements[i]) for table in listed for i in selection.rows(table, style)),
+    }
+
+
+def _picture(picture: Picture) -> dict[str, Any]:
+    return {
+        "label": picture.label,
+        "operand": picture.letter,
+        "values": [[_number(value) for value in row] for row in picture.values],
+        "marked": [list(cell) for cell in sorted(picture.marked)],
+        "top": picture.top,
+        "left": picture.left,
+    }
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "tensor": comparison.tensor,
+        "actual": safe(comparison.actual),
+        "expected": safe(comparison.expected),
+        "elements": comparison.elements,
+        "agreeing": comparison.agreeing,
+        "ratio": _number(comparison.ratio),
+        "worst": None if comparison.worst is None else list(comparison.worst),
+    }
+
+
+def _number(value: float | None) -> float | str | None:
+    if value is None or isfinite(value):
+        return value
+    return "NaN" if isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _whole(member) for key, member in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, Iterator) else value
+
+
+def _written(value: Any) -> Iterator[str]:
+    """JSON text in pieces; the items of an iterator stand on lines of their own."""
+    if isinstance(value, Iterator):
+        yield "["
+        separator = ""
+        for item in value:
+            yield separator
+            yield from _written(item)
+            separator = ",\n    "
+        yield "]"
+    elif isinstance(value, dict) and any(isinstance(member, Iterator) for member in value.values()):
+        separator = "{"
+        for key, member in value.items():
+            yield f"{separator}{json.dumps(key)}: "
+            yield from _written(member)
+            separator = ", "
+        yield "}"
+    else:
+        yield json.dumps(value, allow_nan=False)

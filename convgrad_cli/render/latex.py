@@ -1,0 +1,118 @@
+"""A report in LaTeX to be pasted between `\\begin{document}` and `\\end{document}` of any class: no package is needed.
+
+The text is ASCII throughout, so that no input encoding matters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from convgrad_cli.render.article import Block, Fixed, Grid, Heading, Matrices, Matrix, Paragraph, Row, article
+from convgrad_cli.render.style import Style
+from convgrad_cli.report import Report
+
+PAGE = 40  # lines of a table that surely fit a page; a longer one goes on in a new table
+COLUMN = 36  # characters of the widest column that surely fit a line of it
+SPECIAL = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
+    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", "-": "-{}", "`": "{`}", "'": "{'}", '"': "{''}",
+    "×": r"$\times$", "·": r"$\cdot$", "→": r"$\to$", "≤": r"$\le$", "≥": r"$\ge$", "…": r"\ldots{}", "–": "--",
+    "—": "---", "−": "$-$", "∂": r"$\partial$", "Σ": r"$\Sigma$", "∑": r"$\sum$",
+}  # fmt: skip
+
+
+def render(report: Report, style: Style) -> Iterator[str]:
+    """The blocks of the report with an empty line between any two."""
+    yield "% Paste this into any LaTeX document; it needs no package.\n"
+    for block in article(report, style):
+        yield "\n"
+        yield "\n".join(_lines(block)) + "\n"
+
+
+def _lines(block: Block) -> Iterator[str]:
+    match block:
+        case Heading(level, code, text):
+            parts = [_code(code)] * bool(code) + [_prose(text)] * bool(text)
+            yield rf"\{'sub' * (level - 1)}section*{{{', '.join(parts)}}}"
+        case Paragraph(text):
+            yield rf"\noindent {_prose(text)}\par"
+        case Fixed(lines):
+            yield r"\begin{flushleft}\footnotesize\ttfamily"
+            # The braces keep a line that begins with a bracket from being read as an option of \\.
+            yield "\\\\\n".join("{}" + _prose(line).replace(" ", "~") for line in lines)
+            yield r"\end{flushleft}"
+        case Matrices(matrices):
+            for matrix in matrices:
+                yield from _display(matrix)
+        case Grid(routes, rows):
+            for chunk in _pages(rows):
+                yield from _tabular(routes, chunk)
+
+
+def _tabular(routes: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
+    width = max(0.25, 0.69 - 0.12 * len(routes))
+    yield rf"{{\footnotesize\noindent\begin{{tabular}}{{l{'r' * len(routes)}p{{{width:.2f}\linewidth}}}}\hline"
+    yield " & ".join(["element", *map(_prose, routes), "slice sum"]) + r"\tabularnewline\hline"
+    for row in rows:
+        numbers = [f"${_math(text)}$" if text else "" for text in row.numbers]
+        yield " & ".join([_code(row.name), *numbers, r"\raggedright " + _origin(row)]) + r"\tabularnewline"
+    yield r"\hline\end{tabular}\par}\medskip"
+
+
+def _origin(row: Row) -> str:
+    """The slice sum, below it the numbers added, below these what else is to be said."""
+    below = [f"${_math(row.terms)}$"] * bool(row.terms) + [_prose(row.remark)] * bool(row.remark)
+    return r"\newline ".join([_code(row.expression), *below])
+
+
+def _pages(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """The rows in runs that fit a page."""
+    page: list[Row] = []
+    height = 0
+    for row in rows:
+        lines = sum(-(-len(text) // COLUMN) for text in (row.expression, row.terms, row.remark))
+        if page and height + lines > PAGE:
+            yield page
+            page, height = [], 0
+        page.append(row)
+        height += lines
+    if page:
+        yield page
+
+
+def _display(matrix: Matrix) -> Iterator[str]:
+    """The matrix as a formula of its own, the marked cells in frames."""
+    yield rf"{{\footnotesize\[{_code(matrix.label)} = \left(\begin{{array}}{{{'r' * len(matrix.rows[0])}}}"
+    for r, row in enumerate(matrix.rows):
+        cells = [rf"\fbox{{${_math(t)}$}}" if (r, c) in matrix.marked else _math(t) for c, t in enumerate(row)]
+        yield " & ".join(cells) + r"\\"
+    yield r"\end{array}\right)\]}"
+
+
+def _math(text: str) -> str:
+    r"""Numbers and sums of them as a formula: `1e-05*(-2)` becomes `1\mathrm{e}{-05}\cdot (-2)`."""
+
+    def word(found: re.Match[str]) -> str:
+        if found[0] == "*":
+            return r"\cdot "
+        return rf"\mathrm{{e}}{{{found[1]}}}" if found[1] else rf"\mathrm{{{found[0]}}}"
+
+    return re.sub(r"\*|e([+-]\d+)|nan|inf", word, text)
+
+
+def _code(text: str) -> str:
+    """Text in a fixed-width font, which may break before a method."""
+    return rf"\texttt{{{re.sub(r'[.](?=[a-z])', lambda _: r'\allowbreak.', _prose(text))}}}"
+
+
+def _prose(text: str) -> str:
+    return "".join(
+        SPECIAL.get(character, character) if character in SPECIAL or character.isascii() else _code_point(character)
+        for character in text
+    )
+
+
+def _code_point(character: str) -> str:
+    return rf"\textbackslash{{}}u{ord(character):04x}"

@@ -1,0 +1,55 @@
+"""How numbers are written: the shortest text that reads back exactly, or columns of equal precision for people.
+
+Whatever is written here, float() reads; only the sums of `sum_of_terms` are for eval. Nothing is ever `-0.0000`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from math import isfinite
+
+WIDEST = 1e6  # from here on a column is scientific, unless all of it is whole
+WHOLE = 2.0**53  # up to here every whole number is a float
+
+
+def shortest(value: float) -> str:
+    """The shortest text that reads back as exactly this number: 4, 0.1, 1e-05, nan, -inf."""
+    text = repr(float(value))
+    return text.removesuffix(".0")
+
+
+def column(values: Sequence[float], precision: int) -> list[str]:
+    """The numbers in one notation: whole where all are, else with `precision` decimals, else scientific.
+
+    Scientific where decimals would write a number other than 0 as 0, or leave even the largest a single digit.
+    """
+    finite = [abs(value) for value in values if isfinite(value)]
+    largest = max(finite, default=0.0)
+    if largest <= WHOLE and all(float(value).is_integer() for value in finite):
+        kind = ".0f"
+    else:
+        rounded_away = any(value and not float(f"{value:.{precision}f}") for value in finite)
+        faint = largest < 10.0 ** -max(precision - 1, 1)
+        kind = f".{precision}{'e' if rounded_away or faint or largest >= WIDEST else 'f'}"
+    return [format(value + 0.0, kind) for value in values]  # -0.0 + 0.0 is 0.0
+
+
+def number(value: float, precision: int) -> str:
+    """One number as a column of its own."""
+    return column([value], precision)[0]
+
+
+def sum_of_terms(terms: Sequence[Sequence[float]], precision: int) -> str:
+    """The terms added up, each a product of its factors: `1.8676*0.5000 - 0.2631*(-2.0000)`; without any, `0`."""
+    columns = [column([f for f in factors if f is not None], precision) for factors in zip_longest(*terms)]
+    # Column k holds the k-th factors of those terms that have so many, in the order of the terms.
+    remaining = [iter(texts) for texts in columns]
+    pieces: list[str] = []
+    for term in terms:
+        first, *others = [next(texts) for texts, _ in zip(remaining, term, strict=False)]
+        negative = first.startswith("-")
+        sign = (" - " if negative else " + ") if pieces else ("-" if negative else "")
+        factors = [first.removeprefix("-"), *(f"({f})" if f.startswith("-") else f for f in others)]
+        pieces.append(sign + "*".join(factors))
+    return "".join(pieces) or "0"

@@ -1,0 +1,242 @@
+"""A report for people at a terminal: coloured matrices, one table a gradient, one line that says whether all agree."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.style import Style as RichStyle
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from convgrad_cli.geometry.validation import by_x
+from convgrad_cli.render.matrices import draw, pictures_of, summary_line
+from convgrad_cli.render.numbers import column, sum_of_terms
+from convgrad_cli.render.palette import BAD, ROLES, role
+from convgrad_cli.render.style import ROWS, Style
+from convgrad_cli.report import Element, Passage, Report, Table, TensorData
+
+DIM, BOLD = RichStyle(dim=True), RichStyle(bold=True)
+GAP = 2
+FITTING_TERMS = 16  # a longer sum is never listed in a table, however wide it is
+NAME, NUMBER = 11, 8  # least widths, those of the heads, so that the tables of a report stand in line
+NARROWEST = 20  # columns that a slice sum needs beside the numbers; with fewer it goes below them
+LETTERS = {"grad_weight": "w", "grad_input": "x", "grad_bias": "b", "output": "y"}
+TITLES = {"grad_weight": "weight.grad", "grad_input": "x.grad", "grad_bias": "bias.grad", "output": "output"}
+
+
+def render(report: Report, style: Style) -> Iterator[str]:
+    """The report as text, with colours only if the style has some."""
+    for part in parts(report, style):
+        yield _printed(part, style)
+
+
+def parts(report: Report, style: Style) -> Iterator[RenderableType]:
+    """What the report shows, from top to bottom."""
+    if not style.only:
+        yield from _header(report, style)
+    for passage in report.passages:
+        yield from _passage(passage, report.loss == "y.sum()", style)
+    # A story has told its elements already.
+    shown = [] if report.passages and not style.only else [t for t in report.tables if style.shows(t.tensor)]
+    tensors = [] if report.passages else list(_tensors(report, style))
+    yield from tensors
+    for number, table in enumerate(shown):
+        if number or tensors:
+            yield Text()
+        yield from _table(table, report, style)
+    if report.comparisons and not style.only:
+        yield Text()
+        yield _agreement(report)
+    if not style.quiet:
+        for note in report.notes:
+            yield Text(f"note: {note}", DIM)
+
+
+def element_name(element: Element) -> str:
+    """The element as expressions write it: w[0,0,0,1]."""
+    return f"{LETTERS[element.tensor]}[{','.join(map(str, element.index))}]"
+
+
+def _printed(part: RenderableType, style: Style) -> str:
+    # The environment (NO_COLOR, FORCE_COLOR, COLUMNS, ...) has had its say in the style; rich must not read it again.
+    console = Console(
+        file=io.StringIO(),
+        width=style.width or 100_000,
+        color_system=style.color,  # type: ignore[arg-type]
+        force_terminal=style.color is not None,
+        no_color=style.color is None,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        legacy_windows=False,
+        _environ={},
+    )
+    with console.capture() as captured:
+        console.print(part, crop=False, soft_wrap=isinstance(part, Text) and style.width is None)
+    text = captured.get()
+    if style.color is None:
+        text = "\n".join(line.rstrip() for line in text.split("\n"))
+    return text
+
+
+def _header(report: Report, style: Style) -> Iterator[RenderableType]:
+    line = Text(report.spec.layer_text(), BOLD)
+    line.append(f"  {report.dtype}  {report.device}  seed {report.seed}", DIM)
+    yield line
+    sizes = Text()
+    for letter, shape in (("x", report.spec.input_shape), ("w", report.spec.weight_shape)):
+        sizes.append(letter, role(letter)).append(f" {by_x(shape)}   ")
+    sizes.append("y", role("y")).append(f" {by_x(report.spec.output_shape)}   ")
+    if report.loss_value is not None:
+        value = column([report.loss_value], style.precision)[0].strip()
+        sizes.append(f"loss = {report.loss} = {value}")
+    else:
+        sizes.append(f"loss = {report.loss}")
+    yield sizes
+
+
+def _tensors(report: Report, style: Style) -> Iterator[RenderableType]:
+    names = ["input", "padded_input", "weight", "bias", "grad_output", "output"]
+    if report.loss == "y.sum()" and "grad_output" not in style.only:
+        names.remove("grad_output")
+    found = [report.tensors[name] for name in names if name in report.tensors and style.shows(name)]
+    drawn = {tensor.name: pictures_of(tensor, _spatial(report, tensor)) for tensor in found}
+    pictures = [picture for tensor in found for picture in drawn[tensor.name]]
+    if found and not style.only:
+        yield Text()
+    yield from draw(pictures, style)
+    yield from (summary_line(tensor, style) for tensor in found if not drawn[tensor.name])
+
+
+def _spatial(report: Report, tensor: TensorData) -> int:
+    return 0 if tensor.name == "bias" else report.spec.dims
+
+
+def _passage(passage: Passage, ones: bool, style: Style) -> Iterator[RenderableType]:
+    yield Text()
+    yield Text(passage.title, BOLD)
+    for sentence in passage.sentences:
+        yield Text(sentence)
+    if passage.pictures:
+        yield from (_indented(line) for line in draw(passage.pictures, style))
+    for line in passage.lines:
+        yield _indented(_coloured(line))
+    for table in passage.tables:
+        yield from _rows(list(table.elements), ones, style)
+
+
+def _indented(text: Text) -> Text:
+    return Text("  ").append_text(text)
+
+
+def _coloured(line: str) -> Text:
+    """A formula with each operand in the colour of its role: x1, w[0,0,1,1], g."""
+    text = Text(line)
+    for letter, colour in ROLES.items():
+        text.highlight_regex(rf"\b{letter}(\d+|\[[^\]]*\]|\b)", RichStyle(color=colour))
+    return text
+
+
+def _table(table: Table, report: Report, style: Style) -> Iterator[RenderableType]:
+    total, limit = len(table.elements), style.rows
+    if limit is None:
+        chosen = range(total) if total <= ROWS else table.important
+    else:
+        chosen = range(total) if total <= limit else (table.important[:limit] or range(limit))
+    data = report.tensors.get(table.tensor)
+    if data is not None and len(chosen) < total:
+        yield summary_line(data, style)
+    yield from _rows([table.elements[i] for i in chosen], report.loss == "y.sum()", style)
+    if len(chosen) < total:
+        hidden = f"{total - len(chosen):,} of {total:,} elements of {table.tensor} are not shown"
+        yield Text(f"{hidden}; these are the largest and the worst explained. --rows {total} shows all", DIM)
+
+
+def _rows(elements: list[Element], ones: bool, style: Style) -> Iterator[RenderableType]:
+    """One line an element: its name, its number by every route, its slice sum, and the numbers added where they fit."""
+    if not elements:
+        return
+    tensor = elements[0].tensor
+    names = [element_name(e) + ("" if e.agrees is not False else " !=") for e in elements]
+    routes = list(elements[0].values)
+    numbers = {route: column([e.values[route] for e in elements], style.precision) for route in routes}
+    sums = [e.expression + (f"   {e.formula.reason}" if e.formula.reason else "") for e in elements]
+    heads = [TITLES[tensor], *(_route(route, tensor) for route in routes)]
+    columns = [names, *numbers.values()]
+    widths = [max(least, *map(len, texts)) for least, texts in zip([NAME, *[NUMBER] * 9], columns, strict=False)]
+    room = None if style.width is None else style.width - sum(w + GAP for w in widths)
+    wide = room is None or room >= min(max(map(cell_len, sums)), NARROWEST)
+    if not wide:
+        yield from _stacked(elements, heads, columns, widths, sums)
+        return
+    grid = RichTable(box=None, pad_edge=False, padding=(0, GAP, 0, 0), show_edge=False, header_style="")
+    grid.add_column(Text(heads[0], role(LETTERS[tensor]) + BOLD), no_wrap=True, min_width=widths[0])
+    for head, width in zip(heads[1:], widths[1:], strict=True):
+        grid.add_column(Text(head, DIM), justify="right", no_wrap=True, min_width=width)
+    grid.add_column(Text("slice sum", DIM), overflow="fold")
+    space = None if room is None else room - max(map(cell_len, sums)) - GAP
+    listed = [_terms(element, ones, style.precision, space) for element in elements]
+    if any(listed):
+        grid.add_column(Text(), no_wrap=True)
+    for i, element in enumerate(elements):
+        added = [Text(listed[i], DIM)] if any(listed) else []
+        grid.add_row(*(Text(texts[i], _mark(element)) for texts in columns), _coloured(sums[i]), *added)
+    yield grid
+
+
+def _stacked(
+    elements: list[Element], heads: list[str], columns: list[list[str]], widths: list[int], sums: list[str]
+) -> Iterator[RenderableType]:
+    """For narrow terminals: the numbers on one line, the slice sum below it."""
+    lines = [heads, *zip(*columns, strict=True)]
+    for i, (name, *numbers) in enumerate(lines):
+        line = Text(name.ljust(widths[0]), role(LETTERS[elements[0].tensor]) if i == 0 else _mark(elements[i - 1]))
+        for number, width in zip(numbers, widths[1:], strict=True):
+            line.append(" " * GAP + number.rjust(width), DIM if i == 0 else _mark(elements[i - 1]))
+        yield line
+        if i:
+            yield Padding(_coloured(sums[i - 1]), (0, 0, 0, GAP))
+
+
+def _mark(element: Element) -> RichStyle:
+    return RichStyle(color=BAD, bold=True) if element.agrees is False else RichStyle()
+
+
+def _terms(element: Element, ones: bool, precision: int, space: int | None) -> str:
+    """The numbers added, if there are several and they fit into `space` columns."""
+    if element.tensor == "grad_bias" and ones:
+        text = f"{element.formula.count} output elements, each 1"
+    elif element.terms is None or not 1 < len(element.terms) <= FITTING_TERMS:
+        return ""
+    else:
+        text = sum_of_terms(element.terms, precision)
+    return text if space is None or cell_len(text) <= space else ""
+
+
+def _route(route: str, tensor: str) -> str:
+    return "forward" if (route, tensor) == ("autograd", "output") else route.replace("_", " ")
+
+
+def _agreement(report: Report) -> Text:
+    gradients = [c for c in report.comparisons if c.tensor != "output"]
+    agreeing, total = (sum(getattr(c, key) for c in gradients) for key in ("agreeing", "elements"))
+    worst = max(report.comparisons, key=lambda c: c.ratio)
+    if report.exit_code == 0:
+        line = Text().append("agree", RichStyle(bold=True, color="green"))
+        line.append(f"  {agreeing:,} of {total:,} gradient elements; ")
+        return line.append(
+            "all bit for bit" if worst.ratio == 0 else f"largest error {worst.ratio:.1g} of its rounding bound"
+        )
+    line = Text().append("DIFFER", RichStyle(bold=True, color=BAD))
+    for c in report.comparisons:
+        if c.agreeing < c.elements:
+            at = ",".join(map(str, c.worst or ()))
+            line.append(
+                f"  {c.elements - c.agreeing:,} of {c.elements:,} elements of {c.tensor}; "
+                f"the worst, [{at}], is off by {c.ratio:.3g} times its rounding bound"
+            )
+    return line

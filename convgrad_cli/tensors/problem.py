@@ -1,0 +1,131 @@
+"""Problem: a layer, where its numbers come from, and how they are to be run; settled before torch is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from convgrad_cli.errors import SourceError
+from convgrad_cli.geometry.spec import ConvSpec
+from convgrad_cli.tensors.device import check_device, check_dtype, find_device
+from convgrad_cli.tensors.files import Numbers
+from convgrad_cli.tensors.fills import fill
+from convgrad_cli.tensors.memory import require_memory
+from convgrad_cli.tensors.sizes import complete_spec, fit
+from convgrad_cli.tensors.sources import Source
+
+if TYPE_CHECKING:
+    import torch
+
+    from convgrad_cli.tensors.operands import Operands
+
+LOSSES = {"sum": "y.sum()", "mean": "y.mean()"}
+_WIDTHS = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One layer with its sources; `loss` is the expression whose gradients are taken."""
+
+    spec: ConvSpec
+    sources: Mapping[str, Source]
+    dtype: str
+    device: str
+    seed: int
+    loss: str
+    notes: tuple[str, ...]
+
+
+def make_problem(
+    settings: Mapping[str, Any],
+    sources: Mapping[str, Source],
+    *,
+    dtype: str | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+    loss: str | None = None,
+) -> Problem:
+    """The Problem of typed settings and given numbers, every size checked. Imports no torch. Raises ConvGradError."""
+    if loss is not None and loss not in LOSSES:
+        raise SourceError(f"--loss {loss!r} is not one of {', '.join(LOSSES)}; any other loss is given by its --g")
+    if loss is not None and "grad_output" in sources:
+        raise SourceError(f"--g is the gradient of a loss of your own, and --loss {loss} another; drop one of them")
+    if not 0 <= seed < 2**63:
+        raise SourceError(f"--seed must be from 0 to 2^63 - 1, not {seed}")
+    device = check_device(device)
+    spec = complete_spec(settings, sources)
+    fitted: dict[str, Source] = {}
+    notes = []
+    for name, source in sources.items():
+        if isinstance(source, Numbers):
+            source, note = fit(spec, name, source)
+            notes += [note] if note else []
+        elif source.kernel_size and spec.kernel_size != source.kernel_size:
+            raise SourceError(f"the fill {source.name} is a 3x3 kernel; it can only be the weight of such a 2-D layer")
+        elif source.kernel_size and name != "weight":
+            raise SourceError(f"the fill {source.name} is a kernel; it can only be given as --w")
+        fitted[name] = source
+    given = {source.dtype for source in fitted.values() if isinstance(source, Numbers) and source.dtype}
+    chosen = check_dtype(dtype) if dtype else max(given, key=_width, default="float32")
+    shown = "(y * g).sum()" if "grad_output" in sources else LOSSES[loss or "sum"]
+    return Problem(spec, fitted, chosen, device, seed, shown, tuple(notes))
+
+
+def memory_for(problem: Problem, *, gradients: bool) -> int:
+    """Bytes that the operands need, with `gradients` also for both routes to them."""
+    spec, width = problem.spec, _WIDTHS[problem.dtype]
+    inputs, weights, outputs = (prod(spec.shape_of(name)) for name in ("input", "weight", "output"))
+    entries = inputs + weights + outputs
+    # Each route holds operands and results; by hand in float64, twice for the magnitudes, and channels last.
+    return entries * (3 * width + 6 * 8) if gradients else (inputs + weights) * 2 * width
+
+
+def make_operands(problem: Problem, *, gradients: bool = True) -> Operands:
+    """The numbers of the problem, on the CPU in its dtype. Raises ConvGradError where they do not fit into memory."""
+    import torch
+
+    from convgrad_cli.tensors.operands import Operands
+
+    spec = problem.spec
+    require_memory(
+        memory_for(problem, gradients=gradients),
+        f"{spec.layer_text()} on {'x'.join(map(str, spec.input_shape))}",
+        "use a smaller --size or --batch" + (", or explain --at for a single element" if gradients else ""),
+    )
+    dtype = getattr(torch, problem.dtype)
+    tensors = {}
+    for place, name in enumerate(("input", "weight", "bias", "grad_output")):
+        source = problem.sources.get(name)
+        if name == "bias" and not spec.bias:
+            continue
+        if name == "grad_output" and source is None:
+            share = 1.0 if problem.loss == LOSSES["sum"] else 1.0 / prod(spec.output_shape)
+            # A view of a single number, as the backward of sum() and mean() makes it.
+            tensors[name] = torch.tensor(share, dtype=dtype).expand(spec.output_shape)
+            continue
+        if isinstance(source, Numbers):
+            tensors[name] = torch.tensor(source.array).to(dtype)
+        else:
+            # An own stream each: adding a bias, say, changes no other operand.
+            generator = torch.Generator().manual_seed((problem.seed * 4 + place) % 2**63)
+            tensors[name] = fill(
+                source.name if source else "randn", name, spec.shape_of(name), spec.dims, dtype, generator
+            )
+    return Operands(
+        tensors["input"],
+        tensors["weight"],
+        tensors.get("bias"),
+        tensors["grad_output"],
+        ones=problem.loss == LOSSES["sum"],
+    )
+
+
+def run_device(problem: Problem) -> torch.device:
+    """The device on which torch's route is to run; ConvGradError names what is there instead."""
+    return find_device(problem.device)
+
+
+def _width(dtype: str) -> int:
+    return _WIDTHS[dtype] * 2 + (dtype == "float16")
