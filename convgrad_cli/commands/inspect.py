@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from convgrad_cli.report import Comparison, Lazy, Report, Table
@@ -35,8 +35,8 @@ def inspect(layer: Any = None, **options: Any) -> Report:
     return inspect_problem(problem_from(layer, options))
 
 
-def inspect_problem(problem: Problem) -> Report:
-    """The Report of `convgrad inspect`."""
+def inspect_problem(problem: Problem, progress: Callable[[float], None] | None = None) -> Report:
+    """The Report of `convgrad inspect`; `progress` is called with the share done, from 0 to 1."""
     from convgrad_cli.commands.describe import tensor_data
     from convgrad_cli.gradients.autograd import autograd
     from convgrad_cli.gradients.by_hand import by_hand
@@ -47,11 +47,15 @@ def inspect_problem(problem: Problem) -> Report:
     operands = make_operands(problem)
     spec = problem.spec
     torchs = _to_cpu(autograd(spec, operands.map(lambda t: t.to(device))))
-    exact = by_hand(spec, operands.map(lambda t: t.double())).named()
-    magnitudes = by_hand(spec, operands.map(lambda t: t.double().abs())).named()
+    tell = progress or (lambda share: None)
+    tell(1 / 3)
+    exact = by_hand(spec, operands.map(lambda t: t.double()), progress=lambda s: tell((1 + s) / 3)).named()
+    sizes = operands.map(lambda t: t.double().abs())
+    magnitudes = by_hand(spec, sizes, progress=lambda s: tell((2 + s) / 3)).named()
     judgements = {
         name: judge(spec, name, actual, exact[name], magnitudes[name]) for name, actual in torchs.named().items()
     }
+    short = _short_sums(spec, torchs, judgements, exact, magnitudes)
     routes = {name: {"autograd": actual, "by_hand": exact[name]} for name, actual in torchs.named().items()}
     tensors = operands_by_name(spec, operands) | {"output": torchs.output}
     tensors |= {f"grad_{name}": value for name, value in torchs.named().items() if name != "output"}
@@ -62,7 +66,32 @@ def inspect_problem(problem: Problem) -> Report:
         tensors={name: tensor_data(name, value) for name, value in tensors.items() if value is not None},
         tables=tuple(_table(spec, name, operands, routes[name], judged) for name, judged in judgements.items()),
         comparisons=tuple(_comparison(name, judged) for name, judged in judgements.items()),
-        notes=problem.notes,
+        notes=(*problem.notes, *([short] if short else [])),
+    )
+
+
+def _short_sums(
+    spec: ConvSpec,
+    torchs: Gradients,
+    judgements: Mapping[str, Judgement],
+    exact: Mapping[str, torch.Tensor],
+    magnitudes: Mapping[str, torch.Tensor],
+) -> str:
+    """What a difference in a 16-bit type means, if sums kept in that very type explain all of it."""
+    from convgrad_cli.verdict.judge import judge
+
+    named = torchs.named()
+    wrong = [name for name, judged in judgements.items() if judged.agreeing < judged.bound.numel()]
+    if not wrong or named[wrong[0]].dtype.itemsize > 2:
+        return ""
+    dtype = named[wrong[0]].dtype
+    again = [judge(spec, name, named[name], exact[name], magnitudes[name], accumulate=dtype) for name in wrong]
+    if any(judged.agreeing < judged.bound.numel() for judged in again):
+        return ""
+    kind = str(dtype).removeprefix("torch.")
+    return (
+        f"the differences are what partial sums kept in {kind} explain; a correct gradient in {kind} "
+        "is summed in float32 and rounded once"
     )
 
 

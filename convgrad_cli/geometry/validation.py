@@ -37,9 +37,9 @@ def _check_numbers(spec: ConvSpec) -> None:
         if len(values) != spec.dims:
             raise SpecError(f"{name} has {len(values)} entries, kernel_size has {spec.dims}")
     positive = {
+        "--groups": spec.groups,
         "--in-channels": spec.in_channels,
         "--out-channels": spec.out_channels,
-        "--groups": spec.groups,
         "--batch": 1 if spec.batch_size is None else spec.batch_size,
         "--size": min(spec.input_size),
         "--kernel": min(spec.kernel_size),

@@ -9,7 +9,7 @@ one matrix product per gradient between two slices of `geometry/axis.py`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import product as every
 from math import prod
@@ -42,10 +42,16 @@ class _Sides:
         return _Sides(*(torch.zeros_like(t) for t in (self.positions, self.placements, self.weight)))
 
 
-def by_hand(spec: ConvSpec, operands: Operands, only: Collection[str] = ALL) -> Gradients:
+def by_hand(
+    spec: ConvSpec,
+    operands: Operands,
+    only: Collection[str] = ALL,
+    progress: Callable[[float], None] | None = None,
+) -> Gradients:
     """Output and gradients of the layer, or those in `only`, in the dtype and on the device of the operands.
 
-    Time is linear in the multiply-adds; memory beyond operands and results is one chunk.
+    Time is linear in the multiply-adds; memory beyond operands and results is one chunk. `progress` is called with
+    the share done, from 0 to 1.
     """
     input = pad_input(spec, operands.input) if spec.has_padded_input else operands.input
     x, g = _channels_last(spec, input), _channels_last(spec, operands.grad_output)
@@ -56,8 +62,11 @@ def by_hand(spec: ConvSpec, operands: Operands, only: Collection[str] = ALL) -> 
     wanted = {"weight": "weight" in only}
     wanted["placements"] = ("input" if spec.transposed else "output") in only
     wanted["positions"] = ("output" if spec.transposed else "input") in only
-    for part, total, axes in _chunks(spec, sides, sums):
+    chunks = list(_chunks(spec, sides, sums))
+    for done, (part, total, axes) in enumerate(chunks, start=1):
         _accumulate(part, total, axes, wanted)
+        if progress:
+            progress(done / len(chunks))
     grad_input, output = (sums.placements, sums.positions) if spec.transposed else (sums.positions, sums.placements)
     return Gradients(
         output=_add_bias(spec, _channels_first(spec, output), operands.bias) if "output" in only else None,

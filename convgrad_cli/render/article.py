@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from convgrad_cli.errors import OK
 from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.geometry.validation import by_x
 from convgrad_cli.render import selection
@@ -19,6 +18,7 @@ from convgrad_cli.render.style import ROWS, Style
 from convgrad_cli.report import Element, Passage, Picture, Report, Table, TensorData
 from convgrad_cli.safe import safe
 
+TITLES = {"grad_weight": "weight.grad", "grad_input": "x.grad", "grad_bias": "bias.grad"}
 LISTED = 8  # terms; a longer sum is counted
 SENTENCE = 2000  # characters; a sentence is longer than a name
 
@@ -84,12 +84,10 @@ def article(report: Report, style: Style) -> Iterator[Block]:
     yield Paragraph(f"loss = {safe(report.loss)}{value}")
     for passage in report.passages:
         yield from _passage(passage, style)
-    tables = [table for table in report.tables if style.shows(table.tensor)]
-    if not style.only:
-        tables = [table for table in tables if table.tensor != "output"] or tables
+    tables = _tables(report, style)
     yield from _tensors(report, style, [table.tensor for table in tables])
     for table in tables:
-        yield Heading(2, _title(table.tensor))
+        yield Heading(2, TITLES.get(table.tensor, table.tensor))
         yield from _grid(table, style)
     if report.comparisons:
         yield Paragraph(agreement(report))
@@ -99,7 +97,7 @@ def article(report: Report, style: Style) -> Iterator[Block]:
 
 def agreement(report: Report) -> str:
     """Whether the routes agree, on how many elements, and how far the worst one is off."""
-    if report.exit_code == OK:
+    if report.exit_code == 0:
         gradients = [c for c in report.comparisons if c.tensor != "output"] or report.comparisons
         agreeing, total = sum(c.agreeing for c in gradients), sum(c.elements for c in gradients)
         ratio = max(c.ratio for c in report.comparisons)
@@ -107,14 +105,10 @@ def agreement(report: Report) -> str:
         return f"agree: {agreeing:,} of {total:,} gradient elements; {error}"
     wrong = [c for c in report.comparisons if c.agreeing < c.elements]
     return "DIFFER: " + "; ".join(
-        f"{c.elements - c.agreeing:,} of {c.elements:,} elements of {_title(c.tensor)}, the worst, "
+        f"{c.elements - c.agreeing:,} of {c.elements:,} elements of {TITLES.get(c.tensor, c.tensor)}, the worst, "
         f"{_name(c.tensor, c.worst or ())}, by {c.ratio:.3g} times its rounding bound"
         for c in wrong
     )
-
-
-def _title(tensor: str) -> str:
-    return f"{tensor.removeprefix('grad_')}.grad" if tensor.startswith("grad_") else tensor
 
 
 def _name(tensor: str, index: Sequence[int]) -> str:
@@ -134,10 +128,19 @@ def _passage(passage: Passage, style: Style) -> Iterator[Block]:
             yield from _grid(table, style)
 
 
+def _tables(report: Report, style: Style) -> list[Table]:
+    """The gradients, or what was asked for; a story has told its elements already."""
+    if style.only:
+        return [table for table in report.tables if style.shows(table.tensor)]
+    return [table for table in report.tables if table.tensor != "output" and not report.passages]
+
+
 def _tensors(report: Report, style: Style, tabled: Sequence[str]) -> Iterator[Block]:
     """The operands and the output as matrices, those too large in a sentence; the story draws its own."""
     for name, tensor in report.tensors.items():
-        told = bool(report.passages) or (name.startswith("grad_") and (name != "grad_output" or report.loss == "y.sum()"))
+        told = bool(report.passages) or (
+            name.startswith("grad_") and (name != "grad_output" or report.loss == "y.sum()")
+        )
         if not style.shows(name) or name in tabled or (told and not style.only):
             continue
         pictures = pictures_of(tensor, 0 if tensor.name == "bias" else report.spec.dims)

@@ -104,13 +104,13 @@ def _math(text: str) -> str:
 
 def _code(text: str) -> str:
     """Text in a fixed-width font, which may break before a method."""
-    return rf"\texttt{{{re.sub(r'[.](?=[a-z])', lambda _: r'\allowbreak.', _prose(text))}}}"
+    breaking = re.sub(r"[.](?=[a-z])", lambda _: r"\allowbreak.", _prose(text))
+    return rf"\texttt{{{breaking}}}"
 
 
 def _prose(text: str) -> str:
     return "".join(
-        SPECIAL.get(character, character) if character in SPECIAL or character.isascii() else _code_point(character)
-        for character in text
+        SPECIAL.get(character) or (character if character.isascii() else _code_point(character)) for character in text
     )
 
 

@@ -45,8 +45,8 @@ def _drawn(matrix: Matrix) -> Iterator[str]:
     yield matrix.label
     width = max(len(text) for row in matrix.rows for text in row)
     for r, row in enumerate(matrix.rows):
-        marks = ["[]" if (r, c) in matrix.marked else "  " for c in range(len(row))]
-        yield " ".join(f"{a}{text:>{width}}{z}" for (a, z), text in zip(marks, row, strict=True)).rstrip()
+        cells = [text.rjust(width) for text in row]
+        yield " ".join(f"[{cell}]" if (r, c) in matrix.marked else f" {cell} " for c, cell in enumerate(cells)).rstrip()
 
 
 def _fenced(lines: Sequence[str]) -> Iterator[str]:

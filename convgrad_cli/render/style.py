@@ -15,7 +15,7 @@ SUFFIXES = {
     ".tex": "latex",
 }
 NAMES = ("input", "weight", "bias", "output", "grad_output", "grad_input", "grad_weight", "grad_bias")
-ROWS = 100  # a longer table shows only the rows that matter, unless asked
+ROWS = 50  # a longer table shows only the rows that matter, unless asked
 
 
 @dataclass(frozen=True)

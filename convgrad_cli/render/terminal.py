@@ -50,7 +50,7 @@ def parts(report: Report, style: Style) -> Iterator[RenderableType]:
         yield from _table(table, report, style)
     if report.comparisons and not style.only:
         yield Text()
-        yield _agreement(report)
+        yield from _agreement(report)
     if not style.quiet:
         for note in report.notes:
             yield Text(f"note: {note}", DIM)
@@ -221,22 +221,17 @@ def _route(route: str, tensor: str) -> str:
     return "forward" if (route, tensor) == ("autograd", "output") else route.replace("_", " ")
 
 
-def _agreement(report: Report) -> Text:
+def _agreement(report: Report) -> Iterator[Text]:
     gradients = [c for c in report.comparisons if c.tensor != "output"]
     agreeing, total = (sum(getattr(c, key) for c in gradients) for key in ("agreeing", "elements"))
     worst = max(report.comparisons, key=lambda c: c.ratio)
     if report.exit_code == 0:
+        close = "all bit for bit" if worst.ratio == 0 else f"largest error {worst.ratio:.1g} of its rounding bound"
         line = Text().append("agree", RichStyle(bold=True, color="green"))
-        line.append(f"  {agreeing:,} of {total:,} gradient elements; ")
-        return line.append(
-            "all bit for bit" if worst.ratio == 0 else f"largest error {worst.ratio:.1g} of its rounding bound"
-        )
-    line = Text().append("DIFFER", RichStyle(bold=True, color=BAD))
+        yield line.append(f"  {agreeing:,} of {total:,} gradient elements; {close}")
     for c in report.comparisons:
         if c.agreeing < c.elements:
+            line = Text().append("DIFFER", RichStyle(bold=True, color=BAD))
+            line.append(f"  {c.elements - c.agreeing:,} of {c.elements:,} elements of {c.tensor}; the worst, ")
             at = ",".join(map(str, c.worst or ()))
-            line.append(
-                f"  {c.elements - c.agreeing:,} of {c.elements:,} elements of {c.tensor}; "
-                f"the worst, [{at}], is off by {c.ratio:.3g} times its rounding bound"
-            )
-    return line
+            yield line.append(f"{LETTERS[c.tensor]}[{at}], is off by {c.ratio:.3g} times its rounding bound")

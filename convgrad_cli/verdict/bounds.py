@@ -21,12 +21,15 @@ UNDERFLOW = {torch.float64: 2.0**-1075, torch.float32: 2.0**-150, torch.float16:
 ACCUMULATE = {torch.float16: torch.float32, torch.bfloat16: torch.float32}
 
 
-def direct_bound(terms: Tensor, magnitude: Tensor, exact: Tensor, dtype: torch.dtype) -> Tensor:
+def direct_bound(
+    terms: Tensor, magnitude: Tensor, exact: Tensor, dtype: torch.dtype, accumulate: torch.dtype | None = None
+) -> Tensor:
     """D1 for each element: `terms` n, `magnitude` sum|t| and `exact` in float64, `dtype` that of the gradient.
 
-    16-bit types are taken to accumulate in float32. Adds the error of an `exact` that was itself summed in float64.
+    `accumulate` is the format of the partial sums: float32 for 16-bit types unless given, else `dtype` itself. Adds
+    the error of an `exact` that was itself summed in float64.
     """
-    accumulate = ACCUMULATE.get(dtype, dtype)
+    accumulate = accumulate or ACCUMULATE.get(dtype, dtype)
     summing = terms * (ROUNDOFF[accumulate] * magnitude + UNDERFLOW[accumulate])
     bound = summing
     if accumulate != dtype:

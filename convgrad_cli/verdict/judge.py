@@ -28,13 +28,21 @@ class Judgement:
         return torch.where(self.difference == 0, 0.0, self.difference / self.bound)
 
 
-def judge(spec: ConvSpec, operand: str, actual: Tensor, expected: Tensor, magnitude: Tensor) -> Judgement:
+def judge(
+    spec: ConvSpec,
+    operand: str,
+    actual: Tensor,
+    expected: Tensor,
+    magnitude: Tensor,
+    accumulate: torch.dtype | None = None,
+) -> Judgement:
     """Compare `actual`, in its own dtype, with `expected` and `magnitude` (the sum of |terms|), both float64.
 
+    `accumulate` is the format that partial sums are taken to have, float32 at least unless it is given.
     Non-finite numbers agree with their like only: NaN with NaN, an infinity with the same one, or with a finite value
     that a correct computation may already round past the largest number of the dtype.
     """
-    bound = direct_bound(term_counts(spec, operand), magnitude, expected, actual.dtype)
+    bound = direct_bound(term_counts(spec, operand), magnitude, expected, actual.dtype, accumulate)
     bound = torch.where(bound.isfinite(), bound, 0.0)
     wide = actual.double()
     difference = (wide - expected).abs()

@@ -281,6 +281,8 @@ def test_make_spec_spreads_what_people_write():
     assert make_spec(padding=(1, 2), input_size=5).padding == ((1, 1), (2, 2))
     assert make_spec(padding=((1, 0), (2, 3)), input_size=5).padding == ((1, 0), (2, 3))
     assert make_spec(batch_size=None).input_shape == (1, 3, 3)
+    assert make_spec(groups=3).weight_shape == (3, 1, 2, 2)
+    assert make_spec(groups=3, in_channels=6).weight_shape == (3, 2, 2, 2)
 
 
 @pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
