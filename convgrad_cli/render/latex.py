@@ -35,13 +35,13 @@ def _lines(block: Block) -> Iterator[str]:
     match block:
         case Heading(level, code, text):
             parts = [_code(code)] * bool(code) + [_prose(text)] * bool(text)
-            yield rf"\{'sub' * (level - 1)}section*{{{', '.join(parts)}}}"
+            yield rf"\{'sub' * (level - 1)}section*{{\raggedright {', '.join(parts)}}}"
         case Paragraph(text):
-            yield rf"\noindent {_prose(text)}\par"
+            yield rf"{{\raggedright\noindent {_prose(text)}\par}}"
         case Fixed(lines):
-            yield r"\begin{flushleft}\footnotesize\ttfamily"
+            yield r"\begin{flushleft}\footnotesize\ttfamily\frenchspacing"
             # The braces keep a line that begins with a bracket from being read as an option of \\.
-            yield "\\\\\n".join("{}" + _prose(line).replace(" ", "~") for line in lines)
+            yield "\\\\\n".join("{}" + re.sub("^ |  +", lambda run: "~" * len(run[0]), _prose(line)) for line in lines)
             yield r"\end{flushleft}"
         case Matrices(matrices):
             for matrix in matrices:
@@ -84,7 +84,8 @@ def _pages(rows: Sequence[Row]) -> Iterator[list[Row]]:
 
 def _display(matrix: Matrix) -> Iterator[str]:
     """The matrix as a formula of its own, the marked cells in frames."""
-    yield rf"{{\footnotesize\[{_code(matrix.label)} = \left(\begin{{array}}{{{'r' * len(matrix.rows[0])}}}"
+    yield r"{\footnotesize\arraycolsep=3pt"
+    yield rf"\[{_code(matrix.label)} = \left(\begin{{array}}{{{'r' * len(matrix.rows[0])}}}"
     for r, row in enumerate(matrix.rows):
         cells = [rf"\fbox{{${_math(t)}$}}" if (r, c) in matrix.marked else _math(t) for c, t in enumerate(row)]
         yield " & ".join(cells) + r"\\"

@@ -41,12 +41,13 @@ def _origin(row: Row) -> str:
 
 
 def _drawn(matrix: Matrix) -> Iterator[str]:
-    """The label and one line a row, the marked cells in brackets."""
+    """The label and one line a row; if cells are marked, those stand in brackets."""
     yield matrix.label
     width = max(len(text) for row in matrix.rows for text in row)
+    plain, marked = (" {} ", "[{}]") if matrix.marked else (" {}", "")
     for r, row in enumerate(matrix.rows):
-        cells = [text.rjust(width) for text in row]
-        yield " ".join(f"[{cell}]" if (r, c) in matrix.marked else f" {cell} " for c, cell in enumerate(cells)).rstrip()
+        frames = [marked if (r, c) in matrix.marked else plain for c in range(len(row))]
+        yield " ".join(frame.format(text.rjust(width)) for frame, text in zip(frames, row, strict=True)).rstrip()
 
 
 def _fenced(lines: Sequence[str]) -> Iterator[str]:

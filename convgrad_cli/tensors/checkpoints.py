@@ -10,13 +10,15 @@ from typing import IO, TYPE_CHECKING, Any
 from convgrad_cli.errors import SourceError
 from convgrad_cli.safe import safe
 from convgrad_cli.tensors.npy import ZIP_MAGIC, open_archive
-from convgrad_cli.tensors.numbers import Numbers, check_shape, choose, make_numbers, refuse_key, size_text
+from convgrad_cli.tensors.numbers import Numbers, check_shape, choose, join_name, make_numbers, refuse_key, size_text
 
 if TYPE_CHECKING:
     import torch
 
 OLDEST_TORCH = (2, 10)  # CVE-2025-32434 and CVE-2026-24747: before, weights_only=True could run code
-SAFETENSORS_HEADER_BYTES = 16 << 20
+DESCRIPTION_BYTES = 16 << 20
+"""The most that names, shapes and dtypes may take in a file; objects made from them take up to 60 times as much."""
+
 SAFETENSORS_DTYPES = {
     "BF16": ("bfloat16", 4),  # widened to float32
     "F16": ("float16", 2),
@@ -45,6 +47,18 @@ def read_pt(file: IO[bytes], key: str | None, where: str) -> Numbers:
             f"{where} needs torch 2.10 or newer, which reads .pt files without running code (CVE-2025-32434, "
             f"CVE-2026-24747), and this is {torch.__version__}; update torch, or save as .safetensors or .npy"
         )
+    _check_archive(file, where)
+    loaded = _load(file, where)
+    if isinstance(loaded, torch.Tensor):
+        refuse_key(key, where)
+        return _to_numbers(loaded, where)
+    tensors = list(_tensors(loaded, where))
+    name = choose([name for name, _ in tensors], key, where)
+    return _to_numbers(dict(tensors)[name], f"{where}::{safe(name)}")
+
+
+def _check_archive(file: IO[bytes], where: str) -> None:
+    """Refuse what torch.save does not write, and sizes that would only show while torch loads them."""
     if file.read(len(ZIP_MAGIC)) != ZIP_MAGIC:
         raise SourceError(
             f"{where} is not an archive as torch.save writes since torch 1.6; save it again with torch.save"
@@ -54,9 +68,20 @@ def read_pt(file: IO[bytes], key: str | None, where: str) -> Numbers:
             raise SourceError(f"{where} is a TorchScript program; save only its tensors, with torch.save")
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
             raise SourceError(f"{where} was compressed after torch.save wrote it; save it again with torch.save")
+        described = sum(member.file_size for member in members if member.filename.endswith(".pkl"))
+        if described > DESCRIPTION_BYTES:
+            raise SourceError(
+                f"{where} has {size_text(described)} of objects beside its tensors, more than "
+                f"{size_text(DESCRIPTION_BYTES)}; save only tensors, as in torch.save(model.state_dict(), ...)"
+            )
+
+
+def _load(file: IO[bytes], where: str) -> Any:
+    import torch
+
     file.seek(0)
     try:
-        loaded = torch.load(file, map_location="cpu", weights_only=True)
+        return torch.load(file, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
     except Exception as error:  # a pickle made by someone else can make the loader raise anything
@@ -66,30 +91,27 @@ def read_pt(file: IO[bytes], key: str | None, where: str) -> Numbers:
             f"{where} holds more than plain tensors{reason}, or is damaged; save only tensors, "
             "as in torch.save(model.state_dict(), ...)"
         ) from None
-    if isinstance(loaded, torch.Tensor):
-        refuse_key(key, where)
-        return _to_numbers(loaded, where)
-    tensors = list(_tensors(loaded, where))
-    name = choose([name for name, _ in tensors], key, where)
-    return _to_numbers(dict(tensors)[name], f"{where}::{safe(name)}")
 
 
 def _tensors(loaded: Any, where: str) -> Iterator[tuple[str, torch.Tensor]]:
-    """The tensors in nested dicts and lists, with their dotted names; each container is entered once."""
+    """The tensors in nested dicts and lists, with their dotted names; what is shared keeps the name met first."""
     import torch
 
+    containers = (dict, list, tuple)
     waiting: list[tuple[str, Any]] = [("", loaded)]
     seen: set[int] = set()
     while waiting:
         name, value = waiting.pop()
         if isinstance(value, torch.Tensor):
             yield name, value
-        elif isinstance(value, (dict, list, tuple)):
-            if id(value) in seen:
-                raise SourceError(f"{where} has one container in two places ({safe(name)!r}); save a dict of tensors")
+        elif isinstance(value, containers) and id(value) not in seen:
             seen.add(id(value))
             entries = list(value.items() if isinstance(value, dict) else enumerate(value))
-            waiting += [(f"{name}.{key}" if name else str(key), entry) for key, entry in reversed(entries)]
+            waiting += [
+                (join_name(name, key, where), entry)
+                for key, entry in reversed(entries)
+                if isinstance(entry, (torch.Tensor, *containers))
+            ]
 
 
 def _to_numbers(tensor: torch.Tensor, where: str) -> Numbers:
@@ -130,9 +152,9 @@ def read_safetensors(path: str, key: str | None, where: str) -> Numbers:
 
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
-    if length > SAFETENSORS_HEADER_BYTES:
+    if length > DESCRIPTION_BYTES:
         raise SourceError(
-            f"{where} declares a header of {size_text(length)}, more than {size_text(SAFETENSORS_HEADER_BYTES)}; "
+            f"{where} declares a header of {size_text(length)}, more than {size_text(DESCRIPTION_BYTES)}; "
             "it is damaged, or save the tensors you need in a file of their own"
         )
     try:

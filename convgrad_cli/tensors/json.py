@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from convgrad_cli.errors import SourceError
 from convgrad_cli.safe import safe
-from convgrad_cli.tensors.numbers import Numbers, check_shape, choose, make_numbers, refuse_key, refuse_twice
+from convgrad_cli.tensors.numbers import Numbers, check_shape, choose, join_name, make_numbers, refuse_key, refuse_twice
 from convgrad_cli.tensors.text import parse_number, place
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def read_json(text: str, key: str | None, where: str) -> Numbers:
     if not isinstance(value, dict) or _is_tensor(value):
         refuse_key(key, where)
         return _to_numbers(value, where)
-    arrays = sorted(_arrays(value, ""), key=lambda item: not _is_tensor(item[1]))
+    arrays = sorted(_arrays(value, "", where), key=lambda item: not _is_tensor(item[1]))
     name = choose([name for name, _ in arrays], key, where)
     return _to_numbers(dict(arrays)[name], f"{where}::{safe(name)}")
 
@@ -77,16 +77,16 @@ def _is_tensor(value: Any) -> bool:
     return isinstance(value, dict) and {"shape", "dtype", "values"} <= value.keys()
 
 
-def _arrays(value: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _arrays(value: dict[str, Any], outer: str, where: str) -> Iterator[tuple[str, Any]]:
     """The tensor objects and the lists of numbers in an object, with their dotted names."""
     for key, item in value.items():
         first = item
         while isinstance(first, list) and first:
             first = first[0]
         if _is_tensor(item) or (isinstance(item, list) and (isinstance(first, float) or _is_word(first))):
-            yield prefix + key, item
+            yield join_name(outer, key, where), item
         elif isinstance(item, dict):
-            yield from _arrays(item, f"{prefix}{key}.")
+            yield from _arrays(item, join_name(outer, key, where), where)
 
 
 def _is_word(value: Any) -> bool:

@@ -22,9 +22,10 @@ TENSOR_BYTES = 2 << 30
 """The most bytes that one tensor, or all members of one archive together, may have."""
 
 TEXT_BYTES = 64 << 20
-"""The most bytes of text (csv, json, ...); parsing needs up to about 25 times as much for a moment."""
+"""The most bytes of text (csv, json, ...); nested lists need up to thirty times as much while they are read."""
 
 MAX_RANK = 5
+LONGEST_NAME = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +99,16 @@ def choose(names: Sequence[str], key: str | None, where: str) -> str:
             f"{where} has {len(names)} arrays; name one, as in FILE::{safe(names[0], 60)}: it has {listed}"
         )
     return names[0]
+
+
+def join_name(outer: str, inner: str | int, where: str) -> str:
+    """`outer.inner`; SourceError where names grow so long that a small file of nested ones would fill the memory."""
+    fits = isinstance(inner, int) and abs(inner) < 1 << 63
+    if not fits and not (isinstance(inner, str) and len(outer) + len(inner) < LONGEST_NAME):
+        raise SourceError(
+            f"{where} names a tensor by more than {LONGEST_NAME} characters of text; save it with short names"
+        )
+    return f"{outer}.{inner}" if outer else str(inner)
 
 
 def refuse_key(key: str | None, where: str) -> None:

@@ -60,9 +60,11 @@ def parse_number(text: str, hint: str = "") -> float:
         raise ValueError(f"has {len(text)} characters, a number at most {LONGEST_NUMBER}; round it")
     value = float(text)
     digits = match["digits"]
-    if digits and math.isinf(value):
+    if not digits or (value and math.isfinite(value)):
+        return value
+    if value:
         raise ValueError("is too large for float64 and would become inf; write inf if you mean it")
-    if digits and value == 0 and digits.strip("0."):
+    if digits.strip("0."):
         raise ValueError("is too small for float64 and would become 0; write 0 if you mean it")
     return value
 
@@ -95,7 +97,7 @@ def read_table(text: str, dialect: str, where: str) -> Numbers:
         if count:
             rows, width = rows + 1, width or count
         if count not in (0, width):
-            _refuse(text, match.start(), where, f"row {rows} has {count} numbers, row 1 has {width}; every row needs as many")
+            _refuse(text, match.start(), where, f"row {rows} has {count} numbers, row 1 has {width}; make them equal")
         count = 0
         kinds.clear()
     if not rows:

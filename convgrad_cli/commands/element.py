@@ -1,0 +1,197 @@
+"""The story of one element of any layer, at the cost of its own terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from math import prod
+from typing import TYPE_CHECKING
+
+from convgrad_cli.geometry.derivation import formula
+from convgrad_cli.geometry.formula import LETTERS, Factor, Formula
+from convgrad_cli.report import Comparison, Element, Passage, Picture, Report, Table
+
+if TYPE_CHECKING:
+    import torch
+
+    from convgrad_cli.geometry.spec import ConvSpec
+    from convgrad_cli.tensors.operands import Operands
+    from convgrad_cli.tensors.problem import Problem
+
+LISTED = 16  # terms listed with a running sum
+WINDOW = 8  # rows and columns of a picture, so that it fits into 80 columns
+CHEAP = 10**7  # multiply-adds up to which autograd's number is there for the asking
+SMALL = 10**4  # entries up to which the operands are part of the report
+
+
+def element_story(problem: Problem, operand: str, index: tuple[int, ...], *, autograd: bool) -> Report:
+    """The Report of `convgrad explain --at`; autograd is run for its number if it is cheap, or asked for."""
+    from convgrad_cli.commands.describe import element, tensor_data
+    from convgrad_cli.commands.inspect import operands_by_name, setting
+    from convgrad_cli.gradients.by_hand import element as by_hand_element
+    from convgrad_cli.tensors.problem import make_operands, run_device
+
+    spec = problem.spec
+    found = formula(spec, operand, index, ones=problem.loss == "y.sum()")
+    device = run_device(problem)
+    whole = autograd or spec.macs <= CHEAP
+    operands = make_operands(problem, gradients=whole)
+    letters = operands.letters(spec)
+    value = by_hand_element(found, letters)
+    judged = _autograd_value(spec, operands, operand, index, found, value, device) if whole else None
+    made = element(spec, operand, index, letters, {}, operands.ones)
+    values = {"by_hand": value} if judged is None else {"autograd": judged[0], "by_hand": value}
+    difference, bound = (None, None) if judged is None else judged[1:]
+    told = Element(made.tensor, index, values, found, made.terms, difference, bound)
+    shape = spec.shape_of(operand)
+    few = sum(t.numel() for t in letters.values()) <= SMALL
+    named = operands_by_name(spec, operands) if few else {}
+    name = f"{LETTERS[operand]}{'' if operand == 'output' else '.grad'}[{','.join(map(str, index))}]"
+    return Report(
+        command="explain",
+        **setting(problem, device),
+        loss_value=None,
+        tensors={key: tensor_data(key, tensor) for key, tensor in named.items() if tensor is not None},
+        tables=(Table(made.tensor, shape, (told,)),),
+        passages=(
+            _why(spec, operand, found, formula(spec, operand, index), name, problem.loss == "y.sum()"),
+            *([_where(found, letters, spec)] if found.count else []),
+            *([_term_by_term(found, letters)] if found.count else []),
+            _values(spec, told, name),
+        ),
+        comparisons=(_one(told),) if judged else (),
+        notes=problem.notes,
+    )
+
+
+def _why(spec: ConvSpec, operand: str, found: Formula, met: Formula, name: str, ones: bool) -> Passage:
+    """What the sum is; `met` is the formula with the factor g, which says which outputs are involved."""
+    count = "once" if found.count == 1 else f"{found.count:,} times"
+    side, times = ("output" if spec.transposed else "input"), "" if ones else ", times the g of that output"
+    said = {
+        "weight": f"This kernel entry meets an entry of x {count}, one in each placement of the kernel that "
+        f"puts it on the {side} and not on padding. dL/dw adds those entries of x{times}.",
+        "input": f"This input entry is multiplied by a kernel entry {count}, one for each output it reaches. "
+        f"dL/dx adds those kernel entries{times}.",
+        "output": f"{found.count:,} terms add up to this output: each kernel entry that reaches it times its input"
+        + (", and the bias." if spec.bias else "."),
+        "bias": f"The bias is added once to each output of its channel, {found.count:,} of them. dL/db adds their g"
+        + (", which are all 1." if ones else "."),
+    }
+    reason = (f"Nothing meets it: {found.reason}.",) if not found.count else (said[operand],)
+    return Passage(f"{name} = {found}", (*reason, *_placements(met)))
+
+
+def _placements(met: Formula) -> tuple[str, ...]:
+    """Where on the output the element has a part, as slices of y."""
+    slices = [str(f).replace("g[", "y[", 1) for product in met.products for f in product.factors if f.operand == "g"]
+    return (f"It has a part in the outputs {', '.join(dict.fromkeys(slices))}.",) if slices else ()
+
+
+def _where(found: Formula, letters: Mapping[str, torch.Tensor], spec: ConvSpec) -> Passage:
+    product = found.products[0]
+    several = f", the first of {len(found.products)} products" if len(found.products) > 1 else ""
+    pictures = tuple(_picture(factor, letters[factor.operand], spec.dims) for factor in product.factors)
+    shown = any(picture.marked for picture in pictures)
+    return Passage(f"The slices{several}, in brackets", pictures=pictures if shown else ())
+
+
+def _picture(factor: Factor, tensor: torch.Tensor, dims: int) -> Picture:
+    """The 2-D part of the operand around the first matrix that the factor's slice touches."""
+    from convgrad_cli.commands.describe import plain_number
+
+    flat = 1 if dims == 1 or tensor.dim() == 1 else 2
+    runs = [[part] if isinstance(part, int) else list(part) for part in factor.index]
+    lead = [run[0] for run in runs[:-flat]]
+    windows = []
+    for run, size in zip(runs[-flat:], tensor.shape[-flat:], strict=True):
+        start = 0 if size <= WINDOW else max(0, run[0] - 1)
+        windows.append(range(start, min(size, start + WINDOW)))
+    rows = windows[0] if flat == 2 else range(1)
+    columns = windows[-1]
+    matrix = tensor[tuple(lead)]
+    matrix = matrix if flat == 2 else matrix.unsqueeze(0)
+    touched = {(r, c) for r in (runs[-2] if flat == 2 else [0]) for c in runs[-1]}
+    cut = len(rows) < matrix.shape[0] or len(columns) < matrix.shape[1]
+    place = f" rows {rows[0]}-{rows[-1]}, columns {columns[0]}-{columns[-1]}" if cut else ""
+    others = prod(len(run) for run in runs[:-flat])
+    more = f" (1 of {others:,})" if others > 1 else ""
+    label = factor.operand + (f"[{','.join(map(str, lead))}]" if lead else "") + place + more
+    return Picture(
+        label=label,
+        letter=factor.operand,
+        values=tuple(tuple(plain_number(matrix[r, c]) for c in columns) for r in rows),
+        marked=frozenset((i, j) for i, r in enumerate(rows) for j, c in enumerate(columns) if (r, c) in touched),
+        top=rows[0],
+        left=columns[0],
+    )
+
+
+def _term_by_term(found: Formula, letters: Mapping[str, torch.Tensor]) -> Passage:
+    """The first terms with a running sum, and how many follow."""
+    from convgrad_cli.render.numbers import column
+
+    shown = list(islice(found.terms(), LISTED))
+    factors = [tuple(float(letters[letter][at]) for letter, at in term) for term in shown]
+    sums, total = [], 0.0
+    for parts in factors:
+        total += prod(parts)
+        sums.append(total)
+    names = [" * ".join(f"{letter}[{','.join(map(str, at))}]" for letter, at in term) for term in shown]
+    texts = [column([parts[i] for parts in factors if i < len(parts)], 4) for i in range(max(map(len, factors)))]
+    numbers = [
+        " * ".join(texts[i][row] for i in range(len(parts)) if row < len(texts[i])) for row, parts in enumerate(factors)
+    ]
+    running = column(sums, 4)
+    wide = [max(map(len, texts)) for texts in (names, numbers)]
+    lines = [
+        f"{name:<{wide[0]}}  {number:>{wide[1]}}   sum {total}"
+        for name, number, total in zip(names, numbers, running, strict=True)
+    ]
+    hidden = found.count - len(shown)
+    return Passage("Term by term", lines=tuple(lines + ([f"and {hidden:,} more terms"] if hidden else [])))
+
+
+def _autograd_value(
+    spec: ConvSpec,
+    operands: Operands,
+    operand: str,
+    index: tuple[int, ...],
+    found: Formula,
+    value: float,
+    device: torch.device,
+) -> tuple[float, float, float]:
+    """Autograd's number for the element, its difference from `value`, and the bound D1 on that."""
+    import torch
+
+    from convgrad_cli.commands.describe import plain_number
+    from convgrad_cli.gradients.autograd import autograd
+    from convgrad_cli.gradients.by_hand import element
+    from convgrad_cli.verdict.bounds import direct_bound
+
+    actual = autograd(spec, operands.map(lambda t: t.to(device))).named()[operand][index].cpu()
+    magnitude = element(found, operands.map(torch.abs).letters(spec))
+    count, size, exact = (torch.tensor(float(v), dtype=torch.float64) for v in (found.count, magnitude, value))
+    bound = float(direct_bound(count, size, exact, actual.dtype))
+    return plain_number(actual), abs(float(actual) - value), bound
+
+
+def _values(spec: ConvSpec, told: Element, name: str) -> Passage:
+    lines = [f"{'by hand' if route == 'by_hand' else route:<9}{value!r}" for route, value in told.values.items()]
+    if "autograd" in told.values:
+        return Passage("The value", lines=tuple(lines))
+    cost = 3 * spec.macs
+    return Passage(
+        "The value",
+        (
+            f"Autograd's number is not there: it takes the whole forward and backward, about {cost:.2g} multiply-adds, "
+            f"against {told.formula.count:,} here. Add --autograd for it.",
+        ),
+        lines=tuple(lines),
+    )
+
+
+def _one(told: Element) -> Comparison:
+    difference, bound = told.difference or 0.0, told.bound or 0.0
+    ratio = 0.0 if difference == 0 else difference / bound if bound else float("inf")
+    return Comparison(told.tensor, "autograd", "by_hand", 1, int(bool(told.agrees)), ratio, told.index)
