@@ -103,7 +103,7 @@ class Element:
 
 @dataclass(frozen=True)
 class Table:
-    """The elements of one tensor in row-major order, and which of them to show where not all have room."""
+    """The elements of one tensor in row-major order, and which to show where not all have room, the first ones first."""
 
     tensor: str
     shape: tuple[int, ...]
@@ -141,12 +141,16 @@ class Picture:
 
 @dataclass(frozen=True)
 class Passage:
-    """One step of a story: a heading, sentences, pictures, lines in a fixed-width font, elements as tables."""
+    """One step of a story: a heading, sentences, pictures, rows of a formula, elements as tables.
+
+    A row is made of cells that stand in columns below those of the other rows: text, or numbers that the renderer
+    writes. A row of one cell stands for itself.
+    """
 
     title: str
     sentences: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = ()
-    lines: tuple[str, ...] = ()
+    rows: tuple[tuple[str | float, ...], ...] = ()
     tables: tuple[Table, ...] = ()
 
 

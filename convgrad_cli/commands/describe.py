@@ -86,6 +86,19 @@ def element(
     )
 
 
+def nonfinite_notes(letters: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Which operands hold NaN or infinities, how many, and where the first one is."""
+    notes = []
+    for letter, tensor in letters.items():
+        if not tensor.sum().isfinite():  # cheaper than a tensor of booleans, and never wrong about a finite sum
+            places = (~tensor.isfinite()).nonzero()
+            at = ",".join(str(int(i)) for i in places[0]) if len(places) else ""
+            notes += (
+                [f"{letter} has {len(places):,} entries that are not finite, the first at {letter}[{at}]"] if at else []
+            )
+    return tuple(notes)
+
+
 def terms(found: Formula, letters: Mapping[str, Tensor]) -> tuple[tuple[float, ...], ...]:
     """The numbers that add up to the element, each a tuple of its factors."""
     return tuple(tuple(plain_number(letters[name][at]) for name, at in term) for term in found.terms())

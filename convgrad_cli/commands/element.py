@@ -90,7 +90,8 @@ def _placements(met: Formula) -> tuple[str, ...]:
 
 def _where(found: Formula, letters: Mapping[str, torch.Tensor], spec: ConvSpec) -> Passage:
     product = found.products[0]
-    several = f", the first of {len(found.products)} products" if len(found.products) > 1 else ""
+    sums = [product for product in found.products if product.factors[0].operand != "b"]
+    several = f", the first of {len(sums)} products" if len(sums) > 1 else ""
     pictures = tuple(_picture(factor, letters[factor.operand], spec.dims) for factor in product.factors)
     shown = any(picture.marked for picture in pictures)
     return Passage(f"The slices{several}, in brackets", pictures=pictures if shown else ())
@@ -129,27 +130,17 @@ def _picture(factor: Factor, tensor: torch.Tensor, dims: int) -> Picture:
 
 def _term_by_term(found: Formula, letters: Mapping[str, torch.Tensor]) -> Passage:
     """The first terms with a running sum, and how many follow."""
-    from convgrad_cli.render.numbers import column
-
-    shown = list(islice(found.terms(), LISTED))
-    factors = [tuple(float(letters[letter][at]) for letter, at in term) for term in shown]
-    sums, total = [], 0.0
-    for parts in factors:
-        total += prod(parts)
-        sums.append(total)
-    names = [" * ".join(f"{letter}[{','.join(map(str, at))}]" for letter, at in term) for term in shown]
-    texts = [column([parts[i] for parts in factors if i < len(parts)], 4) for i in range(max(map(len, factors)))]
-    numbers = [
-        " * ".join(texts[i][row] for i in range(len(parts)) if row < len(texts[i])) for row, parts in enumerate(factors)
-    ]
-    running = column(sums, 4)
-    wide = [max(map(len, texts)) for texts in (names, numbers)]
-    lines = [
-        f"{name:<{wide[0]}}  {number:>{wide[1]}}   sum {total}"
-        for name, number, total in zip(names, numbers, running, strict=True)
-    ]
-    hidden = found.count - len(shown)
-    return Passage("Term by term", lines=tuple(lines + ([f"and {hidden:,} more terms"] if hidden else [])))
+    rows: list[tuple[str | float, ...]] = []
+    total = 0.0
+    for term in islice(found.terms(), LISTED):
+        factors = [float(letters[letter][at]) for letter, at in term]
+        total += prod(factors)
+        name = " * ".join(f"{letter}[{','.join(map(str, at))}]" for letter, at in term)
+        times = ("", "") if len(found.products[0].factors) > 1 else ()
+        shown = (factors[0], "*", factors[1]) if len(factors) > 1 else (factors[0], *times)
+        rows.append((f"{name} ", *shown, "  sum", total))
+    hidden = found.count - len(rows)
+    return Passage("Term by term", rows=(*rows, *([(f"and {hidden:,} more terms",)] if hidden else [])))
 
 
 def _autograd_value(
@@ -177,9 +168,10 @@ def _autograd_value(
 
 
 def _values(spec: ConvSpec, told: Element, name: str) -> Passage:
-    lines = [f"{'by hand' if route == 'by_hand' else route:<9}{value!r}" for route, value in told.values.items()]
+    # All digits: this is the one number that was asked for.
+    rows = tuple((route.replace("_", " "), repr(value)) for route, value in told.values.items())
     if "autograd" in told.values:
-        return Passage("The value", lines=tuple(lines))
+        return Passage("The value", rows=rows)
     cost = 3 * spec.macs
     return Passage(
         "The value",
@@ -187,7 +179,7 @@ def _values(spec: ConvSpec, told: Element, name: str) -> Passage:
             f"Autograd's number is not there: it takes the whole forward and backward, about {cost:.2g} multiply-adds, "
             f"against {told.formula.count:,} here. Add --autograd for it.",
         ),
-        lines=tuple(lines),
+        rows=rows,
     )
 
 

@@ -37,7 +37,7 @@ def inspect(layer: Any = None, **options: Any) -> Report:
 
 def inspect_problem(problem: Problem, progress: Callable[[float], None] | None = None) -> Report:
     """The Report of `convgrad inspect`; `progress` is called with the share done, from 0 to 1."""
-    from convgrad_cli.commands.describe import tensor_data
+    from convgrad_cli.commands.describe import nonfinite_notes, tensor_data
     from convgrad_cli.gradients.autograd import autograd
     from convgrad_cli.gradients.by_hand import by_hand
     from convgrad_cli.tensors.problem import make_operands, run_device
@@ -66,8 +66,19 @@ def inspect_problem(problem: Problem, progress: Callable[[float], None] | None =
         tensors={name: tensor_data(name, value) for name, value in tensors.items() if value is not None},
         tables=tuple(_table(spec, name, operands, routes[name], judged) for name, judged in judgements.items()),
         comparisons=tuple(_comparison(name, judged) for name, judged in judgements.items()),
-        notes=(*problem.notes, *([short] if short else [])),
+        notes=(
+            *problem.notes,
+            *_tf32_note(problem, device),
+            *nonfinite_notes(operands.letters(spec)),
+            *([short] if short else []),
+        ),
     )
+
+
+def _tf32_note(problem: Problem, device: torch.device) -> tuple[str, ...]:
+    if device.type != "cuda" or problem.dtype != "float32":
+        return ()
+    return ("TF32 was off for this run; torch's own default on CUDA rounds float32 inputs of convolutions to 11 bits",)
 
 
 def _short_sums(
@@ -159,11 +170,14 @@ def _table(
 
 
 def _important(values: torch.Tensor, judged: Judgement) -> tuple[int, ...]:
-    """The flat numbers of the elements that say most: the worst explained and the largest ones."""
+    """The flat numbers of the elements that say most: the worst explained and the largest ones, in turn."""
+    import torch
+
     ratio = judged.ratio.nan_to_num(nan=float("inf")).flatten()
     count = min(MATTERING, len(ratio))
     largest = values.double().abs().nan_to_num(nan=float("inf")).flatten().topk(count).indices
-    return tuple(sorted({int(i) for i in (*ratio.topk(count).indices, *largest)}))
+    in_turn = torch.stack([ratio.topk(count).indices, largest], dim=1).flatten()
+    return tuple(dict.fromkeys(in_turn.tolist()))
 
 
 def _comparison(name: str, judged: Judgement) -> Comparison:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from convgrad_cli.commands.inspect import inspect_problem
 from convgrad_cli.geometry.formula import LETTERS, Formula
 from convgrad_cli.geometry.validation import by_x
-from convgrad_cli.report import Element, Passage, Report, Table
+from convgrad_cli.report import Passage, Report, Table
 
 if TYPE_CHECKING:
     from convgrad_cli.geometry.spec import ConvSpec
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TOLD = 9  # elements of one tensor that the story tells, enough for a 3x3 input
 SPELLED = 52  # columns of a sum spelled out in letters
-LONGEST_LINE = 69  # columns of text in an aligned line, so that it fits into 80 with its signs and indent
+LONGEST = 54  # columns of both sums on one row, so that it fits into 80 with the rest
 
 
 def layer_story(problem: Problem) -> Report:
@@ -26,7 +26,7 @@ def layer_story(problem: Problem) -> Report:
     report = inspect_problem(problem)
     tables = {table.tensor: table for table in report.tables}
     spec, ones = problem.spec, problem.loss == "y.sum()"
-    passages = [_scene(spec, report), _forward(spec, tables["output"]), _loss(spec, problem.loss)]
+    passages = [_scene(spec), _forward(spec, tables["output"]), _loss(spec, problem.loss)]
     passages.append(
         _gradient(
             spec,
@@ -49,7 +49,7 @@ def layer_story(problem: Problem) -> Report:
     return replace(report, command="explain", passages=tuple(passages))
 
 
-def _scene(spec: ConvSpec, report: Report) -> Passage:
+def _scene(spec: ConvSpec) -> Passage:
     placements = spec.input_size if spec.transposed else spec.output_size
     side = "output y" if spec.transposed else "input x"
     return Passage(
@@ -59,17 +59,17 @@ def _scene(spec: ConvSpec, report: Report) -> Passage:
             + (f", for each of {spec.batch_size} samples" if (spec.batch_size or 1) > 1 else "")
             + ". The entries, row by row:",
         ),
-        lines=_lettered(spec, report),
+        rows=_lettered(spec),
     )
 
 
-def _lettered(spec: ConvSpec, report: Report) -> tuple[str, ...]:
+def _lettered(spec: ConvSpec) -> tuple[tuple[str], ...]:
     """x1 x2 x3 ... in the shape of the tensors, beside their numbers' names; only where they are few."""
     names = ["input", "weight", *(["bias"] if spec.bias else []), "output"]
     shapes = {name: spec.shape_of(name) for name in names}
     if any(prod(shape) > 4 * TOLD for shape in shapes.values()):
         return tuple(
-            f"{LETTERS[name]}1 ... {LETTERS[name]}{prod(shape)}: {by_x(shape)}" for name, shape in shapes.items()
+            (f"{LETTERS[name]}1 ... {LETTERS[name]}{prod(shape)}: {by_x(shape)}",) for name, shape in shapes.items()
         )
     columns = []
     for name, shape in shapes.items():
@@ -80,14 +80,14 @@ def _lettered(spec: ConvSpec, report: Report) -> tuple[str, ...]:
         columns.append([" ".join(word.ljust(wide) for word in row) for row in rows])
     height = max(map(len, columns))
     padded = [[*column, *[" " * len(column[0])] * (height - len(column))] for column in columns]
-    return tuple("     ".join(row).rstrip() for row in zip(*padded, strict=True))
+    return tuple(("     ".join(row).rstrip(),) for row in zip(*padded, strict=True))
 
 
 def _forward(spec: ConvSpec, table: Table) -> Passage:
     return Passage(
         "2. Forward: every output is a product sum",
         ("Multiply the kernel with the entries under it and add" + (", then add b:" if spec.bias else ":"),),
-        lines=_told(spec, table, "y"),
+        rows=_told(spec, table, "y"),
     )
 
 
@@ -102,7 +102,7 @@ def _loss(spec: ConvSpec, loss: str) -> Passage:
 
 
 def _gradient(spec: ConvSpec, title: str, sentence: str, table: Table) -> Passage:
-    return Passage(title, (sentence,), lines=_told(spec, table, f"dL/d{_letter(table.tensor)}"))
+    return Passage(title, (sentence,), rows=_told(spec, table, f"dL/d{_letter(table.tensor)}"))
 
 
 def _bias(problem: Problem, report: Report, table: Table) -> Passage:
@@ -124,33 +124,24 @@ def _bias(problem: Problem, report: Report, table: Table) -> Passage:
             f"bit for bit in {equal} of {total} elements.",
             f"b1 is added once to every output of its channel{counted}:",
         ),
-        lines=_told(spec, table, "dL/db", ones=problem.loss == "y.sum()"),
+        rows=_told(spec, table, "dL/db", ones=problem.loss == "y.sum()"),
     )
 
 
-def _told(spec: ConvSpec, table: Table, name: str, ones: bool = False) -> tuple[str, ...]:
-    """One line an element: its sum in letters, its slice sum, its value; aligned."""
-    from convgrad_cli.render.numbers import column
-
+def _told(spec: ConvSpec, table: Table, name: str, ones: bool = False) -> tuple[tuple[str | float, ...], ...]:
+    """A row an element, `name = sum in letters = slice sum = value`; on two rows each where that is too long."""
     elements = [table.elements[i] for i in range(min(TOLD, len(table.elements)))]
     letters = [_in_letters(spec, element.formula, ones) for element in elements]
-    values = [value.strip() for value in column([element.values["autograd"] for element in elements], 4)]
-    lines = _aligned([f"{name}{i + 1}" for i in range(len(elements))], letters, elements, values)
-    rest = len(table.elements) - len(elements)
-    return tuple(lines + ([f"and {rest:,} more; convgrad inspect shows them"] if rest else []))
-
-
-def _aligned(names: list[str], letters: list[str], elements: list[Element], values: list[str]) -> list[str]:
-    """`name = letters = slice sum = value` in columns, or on two lines each where that is too long for a terminal."""
-    name, letter, text = (max(map(len, column)) for column in (names, letters, [e.expression for e in elements]))
-    lines = []
-    for i, element in enumerate(elements):
-        value = values[i].rjust(max(map(len, values)))
-        if name + letter + text + max(map(len, values)) <= LONGEST_LINE:
-            lines.append(f"{names[i]:<{name}} = {letters[i]:<{letter}} = {element.expression:<{text}} = {value}")
+    long = max(map(len, letters)) + max(len(element.expression) for element in elements) > LONGEST
+    rows: list[tuple[str | float, ...]] = []
+    for number, (letter, element) in enumerate(zip(letters, elements, strict=True), start=1):
+        left, value = f"{name}{number}", element.values["autograd"]
+        if long:
+            rows += [(left, f"= {letter}", "=", value), ("", f"= {element.expression}")]
         else:
-            lines += [f"{names[i]:<{name}} = {letters[i]:<{letter}} = {value}", f"{'':<{name}} = {element.expression}"]
-    return lines
+            rows.append((left, f"= {letter}", f"= {element.expression}", "=", value))
+    rest = len(table.elements) - len(elements)
+    return (*rows, *([(f"and {rest:,} more; convgrad inspect shows them",)] if rest else []))
 
 
 def _in_letters(spec: ConvSpec, found: Formula, ones: bool) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 
@@ -40,11 +43,26 @@ def _transposed(spec: ConvSpec, input: Tensor, weight: Tensor, bias: Tensor | No
     return output if bias is None else output + bias.view(-1, *[1] * spec.dims)
 
 
+@contextmanager
+def _without_tf32(device: torch.device) -> Iterator[None]:
+    """On CUDA torch's default rounds float32 inputs of convolutions to TF32's 11 bits; here float32 means float32."""
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
 def autograd(spec: ConvSpec, operands: Operands) -> Gradients:
-    """Output and gradients as torch computes them, in the operands' dtype and on their device."""
+    """Output and gradients as torch computes them, in the operands' dtype and on their device, with TF32 off."""
     given = [operands.input, operands.weight] + ([] if operands.bias is None else [operands.bias])
     leaves = [tensor.detach().requires_grad_() for tensor in given]
-    output = forward(spec, leaves[0], leaves[1], leaves[2] if len(leaves) > 2 else None)
-    # For loss = y.sum() this is the stride-0 tensor of ones that sum's own backward would hand over.
-    grads = torch.autograd.grad(output, leaves, operands.grad_output)
+    with _without_tf32(operands.input.device):
+        output = forward(spec, leaves[0], leaves[1], leaves[2] if len(leaves) > 2 else None)
+        # For loss = y.sum() this is the stride-0 tensor of ones that sum's own backward would hand over.
+        grads = torch.autograd.grad(output, leaves, operands.grad_output)
     return Gradients(output.detach(), grads[0], grads[1], grads[2] if len(grads) > 2 else None)

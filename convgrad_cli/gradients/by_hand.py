@@ -3,14 +3,14 @@
 It calls no convolution, unfold or fold. Everything here is multilinear in the operands, so the same code on their
 absolute values gives sum|t| of every element.
 
-Inside, tensors are channels last with the groups in front: [groups, N, *spatial, channels / groups]. One tap is then
-one matrix product per gradient between two slices of `geometry/axis.py`.
+Inside, tensors have the groups in front and the samples beside the space: views [groups, channels, N, *spatial]. One
+tap is then one matrix product per gradient between two slices of `geometry/axis.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from itertools import product as every
 from math import prod
 
@@ -23,23 +23,18 @@ from convgrad_cli.gradients.gradients import Gradients
 from convgrad_cli.tensors.operands import Operands, Tensor, pad_input
 
 ALL = ("output", "weight", "input", "bias")
-CHUNK = 2**21  # entries gathered at a time: 16 MiB of float64, and large enough for a fast matrix product
-FEW_CHANNELS = 16  # below this, one product over all taps at once is faster than one per tap
+CHUNK = 2**20  # entries multiplied at a time: 8 MiB of float64, and large enough for a fast matrix product
+FEW_CHANNELS = 32  # up to here one product over all taps at once is faster than one per tap, ...
+WIDEST = 1024  # ... unless it has more columns than this, which would leave a chunk too few rows
 
 Index = tuple[slice | int, ...]
-ANY = (slice(None), slice(None))  # every group and sample
+ANY = (slice(None), slice(None), slice(None))  # every group, channel and sample
 
+Sides = dict[str, Tensor]
+"""What the relation joins: positions [G, a, N, *], placements [G, b, N, *] and weight [*taps, G, b, a].
 
-@dataclass(frozen=True)
-class _Sides:
-    """The layer as the relation sees it: positions [G, N, *, a], placements [G, N, *, b], weight [*taps, G, b, a]."""
-
-    positions: Tensor
-    placements: Tensor
-    weight: Tensor
-
-    def zeros(self) -> _Sides:
-        return _Sides(*(torch.zeros_like(t) for t in (self.positions, self.placements, self.weight)))
+Either the operands, or sums over them; of sums, those that are wanted.
+"""
 
 
 def by_hand(
@@ -50,32 +45,21 @@ def by_hand(
 ) -> Gradients:
     """Output and gradients of the layer, or those in `only`, in the dtype and on the device of the operands.
 
-    Time is linear in the multiply-adds; memory beyond operands and results is one chunk. `progress` is called with
-    the share done, from 0 to 1.
+    Time is linear in the multiply-adds; memory beyond operands and results is a few chunks, and the weight and its
+    gradient once more. `progress` is called with the share done, from 0 to 1.
     """
-    input = pad_input(spec, operands.input) if spec.has_padded_input else operands.input
-    x, g = _channels_last(spec, input), _channels_last(spec, operands.grad_output)
-    w = _split_groups(spec, operands.weight, 0).permute(*range(3, 3 + spec.dims), 0, 1, 2).contiguous()
-    sides = _Sides(g, x, w) if spec.transposed else _Sides(x, g, w)
-    sums = sides.zeros()
     # A transposed layer has its input where the kernel is put, a plain one its output.
-    wanted = {"weight": "weight" in only}
-    wanted["placements"] = ("input" if spec.transposed else "output") in only
-    wanted["positions"] = ("output" if spec.transposed else "input") in only
-    chunks = list(_chunks(spec, sides, sums))
-    for done, (part, total, axes) in enumerate(chunks, start=1):
-        _accumulate(part, total, axes, wanted)
-        if progress:
-            progress(done / len(chunks))
-    grad_input, output = (sums.placements, sums.positions) if spec.transposed else (sums.positions, sums.placements)
+    x, y = ("placements", "positions") if spec.transposed else ("positions", "placements")
+    input = pad_input(spec, operands.input) if spec.has_padded_input else operands.input
+    weight = operands.weight.unflatten(0, (spec.groups, -1)).movedim((0, 1, 2), (-3, -2, -1)).contiguous()
+    given = {x: input, y: operands.grad_output, "weight": weight}
+    names = {x: "input", y: "output", "weight": "weight"}
+    totals = {side: t.new_zeros(t.shape) for side, t in given.items() if names[side] in only}
+    _add_all(spec, _sides(spec, given), _sides(spec, totals), progress or (lambda share: None))
     return Gradients(
-        output=_add_bias(spec, _channels_first(spec, output), operands.bias) if "output" in only else None,
-        weight=sums.weight.permute(spec.dims, spec.dims + 1, spec.dims + 2, *range(spec.dims))
-        .flatten(0, 1)
-        .contiguous()
-        if "weight" in only
-        else None,
-        input=_unpad(spec, _channels_first(spec, grad_input)) if "input" in only else None,
+        output=_add_bias(spec, totals[y], operands.bias) if y in totals else None,
+        weight=_taps_last(totals["weight"]) if "weight" in totals else None,
+        input=_unpad(spec, totals[x]) if x in totals else None,
         bias=_sum_per_channel(spec, operands.grad_output) if spec.bias and "bias" in only else None,
     )
 
@@ -93,101 +77,101 @@ def element(formula: Formula, letters: dict[str, Tensor]) -> float:
     return total
 
 
-def _accumulate(part: _Sides, total: _Sides, axes: tuple[Axis, ...], wanted: dict[str, bool]) -> None:
+def _add_all(spec: ConvSpec, sides: Sides, sums: Sides, progress: Callable[[float], None]) -> None:
+    """Adds to `sums` what the two other sides make of each other, a chunk at a time."""
+    a, b, taps = sides["positions"].shape[1], sides["placements"].shape[1], prod(spec.kernel_size)
     # Gathering leaves zeros where the kernel hangs over the border; 0 * inf would be NaN, so those data go tap by tap.
-    few = part.positions.shape[-1] <= FEW_CHANNELS and len(part.weight) > 1
-    step = _all_taps if few and _is_finite(part) else _tap_by_tap
-    step(part, total, axes, wanted)
+    gathers = taps > 1 and a <= FEW_CHANNELS and a * taps <= WIDEST and _is_finite(sides)
+    step = _all_taps if gathers else _tap_by_tap
+    chunks = list(_chunks(spec, spec.groups * (b + a * taps if gathers else b + a)))
+    for done, (where, axes) in enumerate(chunks, start=1):
+        part, total = ({side: t[where[side]] for side, t in tensors.items()} for tensors in (sides, sums))
+        step(part, total, axes)
+        progress(done / len(chunks))
 
 
-def _tap_by_tap(part: _Sides, total: _Sides, axes: tuple[Axis, ...], wanted: dict[str, bool]) -> None:
-    groups, b, a = part.weight.shape[len(axes) :]
+def _tap_by_tap(part: Sides, total: Sides, axes: tuple[Axis, ...]) -> None:
     for tap, placed, met in _meetings(axes):
-        w = part.weight[tap]
-        at_positions, at_placements = part.positions[met], part.placements[placed]
-        p, q = at_positions.reshape(groups, -1, a), at_placements.reshape(groups, -1, b)
-        if wanted["weight"]:
-            total.weight[tap] += q.mT @ p
-        if wanted["positions"]:
-            total.positions[met] += (q @ w).view(at_positions.shape)
-        if wanted["placements"]:
-            total.placements[placed] += (p @ w.mT).view(at_placements.shape)
+        w, at_positions, at_placements = part["weight"][tap], part["positions"][met], part["placements"][placed]
+        p, q = at_positions.flatten(2), at_placements.flatten(2)  # [G, a, M] and [G, b, M]
+        if "weight" in total:
+            total["weight"][tap] += q @ p.mT
+        if "positions" in total:
+            total["positions"][met] += (w.mT @ q).view(at_positions.shape)
+        if "placements" in total:
+            total["placements"][placed] += (w @ p).view(at_placements.shape)
 
 
-def _all_taps(part: _Sides, total: _Sides, axes: tuple[Axis, ...], wanted: dict[str, bool]) -> None:
-    groups, b, a = part.weight.shape[len(axes) :]
-    taps, meetings = part.weight.shape[: len(axes)], list(_meetings(axes))
-    w = part.weight.flatten(0, len(axes) - 1).permute(1, 2, 0, 3).reshape(groups, b, -1)
-    q = part.placements.reshape(groups, -1, b)
-    shape = (*part.placements.shape[:-1], *taps, a)
-    if wanted["weight"] or wanted["placements"]:
-        columns = part.positions.new_zeros(shape)
+def _all_taps(part: Sides, total: Sides, axes: tuple[Axis, ...]) -> None:
+    *taps, groups, b, a = part["weight"].shape
+    placements, meetings = part["placements"], list(_meetings(axes))
+    w = part["weight"].movedim((-3, -2), (0, 1)).flatten(2)  # [G, b, taps * a]
+    q = placements.flatten(2)  # [G, b, M]
+    shape = (groups, *taps, a, *placements.shape[2:])
+    if "weight" in total or "placements" in total:
+        columns = w.new_zeros(shape)
+        by_tap = columns.movedim(0, len(taps))
         for tap, placed, met in meetings:
-            columns[(*placed, *tap)] = part.positions[met]
-        p = columns.view(groups, -1, prod(taps) * a)
-        if wanted["weight"]:
-            grads = (q.mT @ p).view(groups, b, *taps, a)
-            total.weight.add_(grads.permute(*range(2, 2 + len(taps)), 0, 1, -1))
-        if wanted["placements"]:
-            total.placements.add_((p @ w.mT).view(part.placements.shape))
-    if wanted["positions"]:
-        spread = (q @ w).view(shape)
+            by_tap[(*tap, *placed)] = part["positions"][met]
+        p = columns.view(groups, w.shape[-1], -1)
+        if "weight" in total:
+            total["weight"] += (q @ p.mT).view(groups, b, *taps, a).movedim((0, 1), (-3, -2))
+        if "placements" in total:
+            total["placements"] += (w @ p).view(placements.shape)
+    if "positions" in total:
+        by_tap = (w.mT @ q).view(shape).movedim(0, len(taps))
         for tap, placed, met in meetings:
-            total.positions[met] += spread[(*placed, *tap)]
+            total["positions"][met] += by_tap[(*tap, *placed)]
 
 
 def _meetings(axes: tuple[Axis, ...]) -> Iterator[tuple[Index, Index, Index]]:
-    """For each tap that meets anything: the tap, its placements and its positions, of all groups and samples."""
-    for tap in every(*[range(axis.taps) for axis in axes]):
-        pairs = [axis.at_tap(t) for axis, t in zip(axes, tap, strict=True)]
-        found = [pair for pair in pairs if pair is not None]
-        if len(found) == len(pairs):
-            yield tap, (*ANY, *(p.as_slice() for p, _ in found)), (*ANY, *(q.as_slice() for _, q in found))
+    """For each tap that meets anything: the tap, its placements and its positions, of all groups, channels, samples."""
+    on_axes = [
+        [(tap, pair[0].as_slice(), pair[1].as_slice()) for tap in range(axis.taps) if (pair := axis.at_tap(tap))]
+        for axis in axes
+    ]
+    for meeting in every(*on_axes):
+        tap, placed, met = zip(*meeting, strict=True)
+        yield tap, (*ANY, *placed), (*ANY, *met)
 
 
-def _chunks(spec: ConvSpec, sides: _Sides, sums: _Sides) -> Iterator[tuple[_Sides, _Sides, tuple[Axis, ...]]]:
-    """Views of a few samples, or of a few rows of placements of one sample, with the axes that hold for them."""
-    batch, rows = sides.placements.shape[1:3]
-    few = sides.positions.shape[-1] <= FEW_CHANNELS
-    width = sides.positions.shape[-1] * (prod(spec.kernel_size) if few else 1) + sides.placements.shape[-1]
-    row = spec.groups * prod(sides.placements.shape[3:-1]) * width
-    rows_at_once = min(rows, max(1, CHUNK // row))
-    samples = max(1, CHUNK // (row * rows)) if rows_at_once == rows else 1
-    for n in range(0, batch, samples):
-        for top in range(0, rows, rows_at_once):
-            here = slice(top, top + rows_at_once)
-            parts = [
-                _Sides(s.positions[:, n : n + samples], s.placements[:, n : n + samples, here], s.weight)
-                for s in (sides, sums)
-            ]
-            first = spec.axes[0]
-            # Starting at placement `top` shifts every position by top * stride: less padding, nothing else.
-            shifted = replace(
-                first, placements=parts[0].placements.shape[2], padding=first.padding - top * first.stride
-            )
-            yield parts[0], parts[1], (shifted, *spec.axes[1:])
+def _chunks(spec: ConvSpec, entries: int) -> Iterator[tuple[dict[str, Index], tuple[Axis, ...]]]:
+    """Where blocks of placements are, each of them `entries` wide, and the axes that hold for such a block."""
+    sizes = [spec.batch_size or 1, *(axis.placements for axis in spec.axes)]
+    left, counts = CHUNK // entries, []
+    for size in reversed(sizes):
+        counts.insert(0, max(1, min(size, left)))
+        left //= counts[0]
+    for tops in every(*(range(0, size, count) for size, count in zip(sizes, counts, strict=True))):
+        samples, *placed = (
+            slice(top, min(top + count, size)) for top, count, size in zip(tops, counts, sizes, strict=True)
+        )
+        # Starting at placement `start` shifts every position by start * stride: less padding, nothing else.
+        axes = (
+            replace(axis, placements=s.stop - s.start, padding=axis.padding - s.start * axis.stride)
+            for axis, s in zip(spec.axes, placed, strict=True)
+        )
+        some = (slice(None), slice(None), samples)
+        yield {"placements": (*some, *placed), "positions": some, "weight": ()}, tuple(axes)
 
 
-def _is_finite(part: _Sides) -> bool:
+def _is_finite(sides: Sides) -> bool:
     # A sum is finite only if every entry is, and it needs no tensor of booleans.
-    return all(bool(torch.isfinite(t.sum())) for t in (part.positions, part.placements, part.weight))
+    return all(bool(torch.isfinite(t.sum())) for t in sides.values())
 
 
-def _split_groups(spec: ConvSpec, tensor: Tensor, dimension: int) -> Tensor:
-    sizes = tensor.shape
-    per_group = sizes[dimension] // spec.groups
-    return tensor.reshape(*sizes[:dimension], spec.groups, per_group, *sizes[dimension + 1 :])
+def _sides(spec: ConvSpec, tensors: Mapping[str, Tensor]) -> Sides:
+    """Views in the layout of Sides; that of the weight is so already."""
+    return {side: t if side == "weight" else _groups_first(spec, t) for side, t in tensors.items()}
 
 
-def _channels_last(spec: ConvSpec, tensor: Tensor) -> Tensor:
-    if spec.batch_size is None:
-        tensor = tensor.unsqueeze(0)
-    return _split_groups(spec, tensor, 1).permute(1, 0, *range(3, 3 + spec.dims), 2).contiguous()
+def _groups_first(spec: ConvSpec, tensor: Tensor) -> Tensor:
+    tensor = tensor.unsqueeze(0) if spec.batch_size is None else tensor
+    return tensor.unflatten(1, (spec.groups, -1)).movedim(0, 2)
 
 
-def _channels_first(spec: ConvSpec, tensor: Tensor) -> Tensor:
-    tensor = tensor.permute(1, 0, -1, *range(2, 2 + spec.dims)).flatten(1, 2)
-    return (tensor.squeeze(0) if spec.batch_size is None else tensor).contiguous()
+def _taps_last(weight: Tensor) -> Tensor:
+    return weight.movedim((-3, -2, -1), (0, 1, 2)).flatten(0, 1).contiguous()
 
 
 def _unpad(spec: ConvSpec, grad_padded: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.geometry.validation import by_x
 from convgrad_cli.render import selection
 from convgrad_cli.render.matrices import pictures_of
-from convgrad_cli.render.numbers import column, number, sum_of_terms
+from convgrad_cli.render.numbers import aligned, column, number, sum_of_terms
 from convgrad_cli.render.style import ROWS, Style
 from convgrad_cli.report import Element, Passage, Picture, Report, Table, TensorData
 from convgrad_cli.safe import safe
@@ -121,8 +121,8 @@ def _passage(passage: Passage, style: Style) -> Iterator[Block]:
         yield Paragraph(" ".join(safe(sentence, SENTENCE) for sentence in passage.sentences))
     if passage.pictures:
         yield _matrices(passage.pictures, style)
-    if passage.lines:
-        yield Fixed([safe(line, SENTENCE) for line in passage.lines])
+    if passage.rows:
+        yield Fixed([safe(line, SENTENCE) for line in aligned(passage.rows, style.precision)])
     for table in passage.tables:
         if style.shows(table.tensor):
             yield from _grid(table, style)

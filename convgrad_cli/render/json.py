@@ -109,7 +109,7 @@ def _passage(passage: Passage, style: Style) -> dict[str, Any]:
         "title": safe(passage.title, SENTENCE),
         "sentences": [safe(sentence, SENTENCE) for sentence in passage.sentences],
         "pictures": [_picture(picture) for picture in passage.pictures],
-        "lines": [safe(line, SENTENCE) for line in passage.lines],
+        "rows": [[safe(c, SENTENCE) if isinstance(c, str) else _number(c) for c in row] for row in passage.rows],
         "elements": (element_object(table.elements[i]) for table in listed for i in selection.rows(table, style)),
     }
 

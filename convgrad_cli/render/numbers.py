@@ -35,6 +35,22 @@ def column(values: Sequence[float], precision: int) -> list[str]:
     return [format(value + 0.0, kind) for value in values]  # -0.0 + 0.0 is 0.0
 
 
+def aligned(rows: Sequence[Sequence[str | float]], precision: int) -> list[str]:
+    """Rows of cells as lines: text to the left, numbers to the right and each column of them in one notation."""
+    several = [row for row in rows if len(row) > 1]
+    texts: list[list[str]] = []
+    for cells in zip_longest(*several, fillvalue=""):
+        written = iter(column([cell for cell in cells if not isinstance(cell, str)], precision))
+        column_texts = [cell if isinstance(cell, str) else next(written) for cell in cells]
+        wide = max(map(len, column_texts))
+        texts.append([
+            text.ljust(wide) if isinstance(cell, str) else text.rjust(wide)
+            for cell, text in zip(cells, column_texts, strict=True)
+        ])  # fmt: skip
+    lines = iter(" ".join(cells).rstrip() for cells in zip(*texts, strict=True))
+    return [next(lines) if len(row) > 1 else str(row[0]) for row in rows]
+
+
 def number(value: float, precision: int) -> str:
     """One number as a column of its own."""
     return column([value], precision)[0]

@@ -25,7 +25,7 @@ def rows(table: Table, style: Style, default: int | None = None) -> Sequence[int
     if limit is None or count <= limit:
         return range(count)
     if style.rows is None and table.important:
-        return table.important
+        return sorted(table.important)
     return sorted(islice(dict.fromkeys(chain(table.important, range(limit))), limit))
 
 

@@ -13,8 +13,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from convgrad_cli.geometry.validation import by_x
+from convgrad_cli.render import selection
 from convgrad_cli.render.matrices import draw, pictures_of, summary_line
-from convgrad_cli.render.numbers import column, sum_of_terms
+from convgrad_cli.render.numbers import aligned, column, sum_of_terms
 from convgrad_cli.render.palette import BAD, ROLES, role
 from convgrad_cli.render.style import ROWS, Style
 from convgrad_cli.report import Element, Passage, Report, Table, TensorData
@@ -41,7 +42,7 @@ def parts(report: Report, style: Style) -> Iterator[RenderableType]:
     for passage in report.passages:
         yield from _passage(passage, report.loss == "y.sum()", style)
     # A story has told its elements already.
-    shown = [] if report.passages and not style.only else [t for t in report.tables if style.shows(t.tensor)]
+    shown = [] if report.passages and not style.only else selection.tables(report, style)
     tensors = [] if report.passages else list(_tensors(report, style))
     yield from tensors
     for number, table in enumerate(shown):
@@ -123,7 +124,7 @@ def _passage(passage: Passage, ones: bool, style: Style) -> Iterator[RenderableT
         yield Text(sentence)
     if passage.pictures:
         yield from (_indented(line) for line in draw(passage.pictures, style))
-    for line in passage.lines:
+    for line in aligned(passage.rows, style.precision):
         yield _indented(_coloured(line))
     for table in passage.tables:
         yield from _rows(list(table.elements), ones, style)
@@ -142,11 +143,7 @@ def _coloured(line: str) -> Text:
 
 
 def _table(table: Table, report: Report, style: Style) -> Iterator[RenderableType]:
-    total, limit = len(table.elements), style.rows
-    if limit is None:
-        chosen = range(total) if total <= ROWS else table.important
-    else:
-        chosen = range(total) if total <= limit else (table.important[:limit] or range(limit))
+    total, chosen = len(table.elements), selection.rows(table, style, default=ROWS)
     data = report.tensors.get(table.tensor)
     if data is not None and len(chosen) < total:
         yield summary_line(data, style)
@@ -223,12 +220,14 @@ def _route(route: str, tensor: str) -> str:
 
 def _agreement(report: Report) -> Iterator[Text]:
     gradients = [c for c in report.comparisons if c.tensor != "output"]
+    what = "gradient" if gradients else "output"
+    gradients = gradients or list(report.comparisons)
     agreeing, total = (sum(getattr(c, key) for c in gradients) for key in ("agreeing", "elements"))
     worst = max(report.comparisons, key=lambda c: c.ratio)
     if report.exit_code == 0:
         close = "all bit for bit" if worst.ratio == 0 else f"largest error {worst.ratio:.1g} of its rounding bound"
         line = Text().append("agree", RichStyle(bold=True, color="green"))
-        yield line.append(f"  {agreeing:,} of {total:,} gradient elements; {close}")
+        yield line.append(f"  {agreeing:,} of {total:,} {what} elements; {close}")
     for c in report.comparisons:
         if c.agreeing < c.elements:
             line = Text().append("DIFFER", RichStyle(bold=True, color=BAD))

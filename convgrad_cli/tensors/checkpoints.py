@@ -42,7 +42,7 @@ def read_pt(file: IO[bytes], key: str | None, where: str) -> Numbers:
     """
     import torch
 
-    if tuple(map(int, torch.__version__.split(".")[:2])) < OLDEST_TORCH:
+    if tuple(map(int, re.findall("[0-9]+", torch.__version__)[:2])) < OLDEST_TORCH:
         raise SourceError(
             f"{where} needs torch 2.10 or newer, which reads .pt files without running code (CVE-2025-32434, "
             f"CVE-2026-24747), and this is {torch.__version__}; update torch, or save as .safetensors or .npy"

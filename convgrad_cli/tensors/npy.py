@@ -79,7 +79,7 @@ def _read_header(stream: IO[bytes], where: str) -> tuple[str, bool, tuple[int, .
     pairs = _PAIR.findall(header[1]) if header else []
     fields = dict(pairs)
     descr, order, shape = (fields.get(name, "") for name in ("descr", "fortran_order", "shape"))
-    if len(pairs) != 3 or order not in ("True", "False") or not _SHAPE.fullmatch(shape):
+    if len(pairs) != 3 or len(fields) != 3 or order not in ("True", "False") or not _SHAPE.fullmatch(shape):
         raise SourceError(
             f"{where} has a .npy header that does not describe one plain array; save the array again with numpy.save"
         )

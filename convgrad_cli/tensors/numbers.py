@@ -106,7 +106,7 @@ def join_name(outer: str, inner: str | int, where: str) -> str:
     fits = isinstance(inner, int) and abs(inner) < 1 << 63
     if not fits and not (isinstance(inner, str) and len(outer) + len(inner) < LONGEST_NAME):
         raise SourceError(
-            f"{where} names a tensor by more than {LONGEST_NAME} characters of text; save it with short names"
+            f"{where} has a name that is not text of at most {LONGEST_NAME} characters; save it with short names"
         )
     return f"{outer}.{inner}" if outer else str(inner)
 

@@ -19,7 +19,7 @@ _BREAK = r"(?P<row>\r\n?|\n)"
 CELLS = {
     "text": re.compile(
         r"(?P<cell>[^ \t\r\n,;]*+)"
-        rf"(?:[ \t]*+(?:(?P<comma>,)[ \t]*+|(?P<semicolon>;)[ \t]*+|{_BREAK})|(?P<blank>[ \t]++)|\Z)"
+        rf"(?:[ \t]*+(?:(?P<comma>,)[ \t]*+|(?P<semicolon>;)[ \t]*+|{_BREAK}|\Z)|(?P<blank>[ \t]++))"
     ),
     "csv": re.compile(rf"(?P<cell>[^,\r\n]*+)(?:(?P<comma>,)|{_BREAK}|\Z)"),
     "tsv": re.compile(rf"(?P<cell>[^\t\r\n]*+)(?:(?P<comma>\t)|{_BREAK}|\Z)"),

@@ -125,6 +125,9 @@ def differing() -> Report:
     return replace(report, tables=tuple(tables), comparisons=comparisons)
 
 
+AWKWARD = ("[0]  ```  \\end{verbatim}", "  two  spaces")
+
+
 def story() -> Report:
     """What `explain` tells of one element: passages with pictures, lines and a table, and no gradient tensor."""
     report = notebook()
@@ -138,10 +141,8 @@ def story() -> Report:
             tables=(told,),
         ),
         Passage("The slices", pictures=(Picture("x[0,0]", "x", rows, frozenset({(0, 1), (0, 2), (1, 1), (1, 2)})),)),
-        Passage(
-            "Term by term", lines=("x[0,0,0,1]  -0.2631   sum -0.2631", "[0]  ```  \\end{verbatim}", "  two  spaces")
-        ),
-        Passage(HOSTILE[0], HOSTILE, lines=HOSTILE),
+        Passage("Term by term", rows=(("x[0,0,0,1]", -0.2631, " sum", -0.2631), *((text,) for text in AWKWARD))),
+        Passage(HOSTILE[0], HOSTILE, rows=tuple((text,) for text in HOSTILE)),
     )
     operands = {name: data for name, data in report.tensors.items() if name in OPERANDS}
     return replace(
@@ -162,7 +163,7 @@ def large(made: list[int] | None = None) -> Report:
 
     names = {letter: name for name, letter in LETTERS.items()}
     tensors = {names[letter]: _tensor(names[letter], spec, numbers) for letter, numbers in letters.items()}
-    table = Table("grad_input", (1, 1, 1001), Lazy(1001, make), important=(3, 500, 1000))
+    table = Table("grad_input", (1, 1, 1001), Lazy(1001, make), important=(1000, 3, 500))
     weight = Table("grad_weight", (1, 1, 2), tuple(_element(spec, "weight", (0, 0, i), letters, True) for i in (0, 1)))
     return replace(notebook(), spec=spec, tensors=tensors, tables=(weight, table), comparisons=())
 

@@ -150,7 +150,7 @@ def test_rows_limit_the_elements_to_the_important_ones_first():
 
     assert indices() == list(range(1001))
     assert indices(rows=1001) == list(range(1001))
-    assert indices(rows=2) == [3, 500]
+    assert indices(rows=2) == [3, 1000]
     assert indices(rows=3) == [3, 500, 1000]
     assert indices(rows=6) == [0, 1, 2, 3, 500, 1000]
 
