@@ -103,7 +103,7 @@ class Element:
 
 @dataclass(frozen=True)
 class Table:
-    """The elements of one tensor in row-major order, and which to show where not all have room, the first ones first."""
+    """The elements of one tensor in row-major order; `important` is which to show where not all fit, in that order."""
 
     tensor: str
     shape: tuple[int, ...]
