@@ -1,11 +1,9 @@
 """The Typer application: its commands, and what `convgrad` alone says."""
 
-from typing import Annotated
-
 import typer
 
-from convgrad_cli import __version__
 from convgrad_cli.cli import doctor, explain, inspect
+from convgrad_cli.cli.options import Version
 
 app = typer.Typer(
     name="convgrad",
@@ -20,18 +18,7 @@ app.command("explain")(explain.command)
 app.command("doctor")(doctor.command)
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        print(f"convgrad {__version__}")
-        raise typer.Exit
-
-
 @app.callback(invoke_without_command=True)
-def convgrad(
-    context: typer.Context,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None:
+def convgrad(context: typer.Context, version: Version = False) -> None:
     if context.invoked_subcommand is None:
         print(context.get_help())

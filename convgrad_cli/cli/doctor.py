@@ -4,11 +4,14 @@ from typing import Annotated
 
 from typer import Option
 
+from convgrad_cli.cli.options import Version
+
 
 def command(
     format: Annotated[
         str, Option("--format", "-f", metavar="NAME", help="table or json. Default: table.", show_default=False)
     ] = "table",
+    version: Version = False,
 ) -> int:
     """Print what a bug report needs: versions, devices, flags, terminal."""
     import json
@@ -16,6 +19,7 @@ def command(
     import sys
 
     from convgrad_cli.cli.output import print_pieces
+    from convgrad_cli.cli.request import require_directory
     from convgrad_cli.cli.terminal import can_draw, color_system, terminal_width, wants_color
     from convgrad_cli.commands.doctor import doctor
     from convgrad_cli.errors import ConvGradError
@@ -23,6 +27,7 @@ def command(
 
     if format not in ("table", "json"):
         raise ConvGradError(f"--format {safe(format)!r}: doctor prints table or json")
+    require_directory()
     color = wants_color("auto", os.environ, sys.stdout.isatty())
     found = doctor()
     found["terminal"] = {

@@ -22,10 +22,14 @@ def command(
 ) -> int:
     """Tell, step by step, why a gradient is what it is: the whole story, or one element with --at."""
     from convgrad_cli.cli.output import check_output, show
+    from convgrad_cli.cli.progress import progress
     from convgrad_cli.cli.request import read_problem
     from convgrad_cli.commands.explain import explain_problem
     from convgrad_cli.geometry.notation import parse_element
 
     check_output(output)
     element = None if at is None else parse_element(at)
-    return show(explain_problem(read_problem(layer, numbers), element, autograd=autograd), output)
+    problem = read_problem(layer, numbers)
+    with progress("gradients") as tell:
+        report = explain_problem(problem, element, autograd=autograd, progress=tell)
+    return show(report, output)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
+from itertools import pairwise
 from types import FrameType
+from typing import Any
 
 from convgrad_cli.errors import BUG, INTERRUPTED, REFUSED, ConvGradError
 
@@ -15,6 +18,10 @@ def main() -> None:
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # the reader left: end as every filter does
     signal.signal(signal.SIGTERM, _terminate)
+    if sys.stderr is None:  # closed by the caller; what belongs there must not end up between the results
+        sys.stderr = io.StringIO()
+    if sys.stdout is None:
+        sys.exit(_fail("standard output is closed; send it to /dev/null if you do not want it", REFUSED))
     try:
         status = _run(sys.argv[1:])
         sys.stdout.flush()
@@ -31,8 +38,7 @@ def _run(arguments: list[str]) -> int:
     from convgrad_cli.cli.terminal import wants_color
 
     try:
-        choice = arguments[arguments.index("--color") + 1] if "--color" in arguments[:-1] else "auto"
-        if choice == "never" or not wants_color("auto", os.environ, sys.stdout.isatty()):
+        if _says_no_color(arguments) or not wants_color("auto", os.environ, sys.stdout.isatty()):
             # Typer would colour help texts for FORCE_COLOR=0 and for GITHUB_ACTIONS.
             os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"
         from convgrad_cli.cli.app import app
@@ -46,10 +52,22 @@ def _run(arguments: list[str]) -> int:
         return _fail("out of memory; use a smaller --size or --batch", REFUSED)
     except Exception as error:
         if hasattr(error, "format_message"):  # Typer's own: a wrong option or command
-            return _fail(f"{error.format_message()} Try convgrad --help", REFUSED)
-        if os.environ.get("CONVGRAD_DEBUG"):
-            raise
+            return _fail(_usage(error), REFUSED)
         return _fail(f"{type(error).__name__}: {error}. This is a bug in convgrad; CONVGRAD_DEBUG=1 shows where", BUG)
+
+
+def _says_no_color(arguments: list[str]) -> bool:
+    return "--color=never" in arguments or ("--color", "never") in pairwise(arguments)
+
+
+def _usage(error: Any) -> str:
+    """What Typer says about a wrong option or command, and where to look."""
+    message, context = error.format_message(), getattr(error, "ctx", None)
+    options = [parameter.name for parameter in context.command.params] if context else []
+    if message.startswith("Got unexpected extra argument") and "size" in options:
+        message += "; each value belongs to an option and has no blanks in it: --size 3x3"
+    end = "" if message.endswith((".", "?", "!")) else "."
+    return f"{message}{end} Try {context.command_path if context else 'convgrad'} --help"
 
 
 def _fail(message: str, status: int) -> int:

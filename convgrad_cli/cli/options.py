@@ -5,15 +5,40 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
-from typer import Option
+from typer import BadParameter, Exit, Option
 
+from convgrad_cli import __version__
 from convgrad_cli.render.style import FORMATS, NAMES
+from convgrad_cli.safe import safe
 
 LAYER, NUMBERS, RUN, OUTPUT = "Layer", "Numbers", "Run", "Output"
 
 
 def _option(panel: str, *flags: str, help: str, metavar: str | None = None, **rest: Any) -> Any:
     return Option(*flags, help=help, metavar=metavar, rich_help_panel=panel, show_default=False, **rest)
+
+
+def _whole(text: str) -> int:
+    """The number that `text` is; what Typer itself says about a wrong one does not show it."""
+    try:
+        return int(text)
+    except ValueError:
+        raise BadParameter(f"{safe(text)!r} is not a whole number") from None
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"convgrad {__version__}")
+        raise Exit
+
+
+def _number(panel: str, flag: str, help: str, metavar: str = "N") -> Any:
+    return _option(panel, flag, help=help, metavar=metavar, parser=_whole)
+
+
+Version = Annotated[
+    bool, Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+]
 
 
 @dataclass(frozen=True)
@@ -44,9 +69,9 @@ class LayerOptions:
         ),
     ] = None
     dilation: Annotated[str | None, _option(LAYER, "--dilation", metavar="HxW", help="Default: 1.")] = None
-    groups: Annotated[int | None, _option(LAYER, "--groups", metavar="N", help="Default: 1.")] = None
-    in_channels: Annotated[int | None, _option(LAYER, "--in-channels", metavar="N", help="Default: --groups.")] = None
-    out_channels: Annotated[int | None, _option(LAYER, "--out-channels", metavar="N", help="Default: --groups.")] = None
+    groups: Annotated[int | None, _number(LAYER, "--groups", help="Default: 1.")] = None
+    in_channels: Annotated[int | None, _number(LAYER, "--in-channels", help="Default: --groups.")] = None
+    out_channels: Annotated[int | None, _number(LAYER, "--out-channels", help="Default: --groups.")] = None
     batch: Annotated[
         str | None,
         _option(LAYER, "--batch", metavar="N", help="Batch size, or none for an unbatched input. Default: 1."),
@@ -62,7 +87,7 @@ class LayerOptions:
     bias: Annotated[bool | None, _option(LAYER, "--bias/--no-bias", help="Add a bias. Default: no.")] = None
     dims: Annotated[
         int | None,
-        _option(LAYER, "--dims", metavar="1|2|3", help="Spatial axes. Default: as many as --size has parts, else 2."),
+        _number(LAYER, "--dims", metavar="1|2|3", help="Spatial axes. Default: as many as --size has parts, else 2."),
     ] = None
     layer: Annotated[
         str | None,
@@ -98,7 +123,7 @@ class NumberOptions:
     loss: Annotated[
         str | None, _option(NUMBERS, "--loss", metavar="sum|mean", help="Default: sum, so g is all ones.")
     ] = None
-    seed: Annotated[int, _option(RUN, "--seed", metavar="N", help="For random numbers. Default: 0.")] = 0
+    seed: Annotated[int, _number(RUN, "--seed", help="For random numbers. Default: 0.")] = 0
     dtype: Annotated[
         str | None,
         _option(
@@ -133,19 +158,18 @@ class OutputOptions:
     only: Annotated[
         list[str] | None, _option(OUTPUT, "--only", metavar="NAMES", help=f"Only these: {', '.join(NAMES)}.")
     ] = None
-    rows: Annotated[
-        int | None, _option(OUTPUT, "--rows", metavar="N", help="Show at most N elements of a gradient.")
-    ] = None
-    precision: Annotated[int, _option(OUTPUT, "--precision", metavar="N", help="Decimals in tables. Default: 4.")] = 4
+    rows: Annotated[int | None, _number(OUTPUT, "--rows", help="Show at most N elements of a gradient.")] = None
+    precision: Annotated[int, _number(OUTPUT, "--precision", help="Decimals in tables. Default: 4.")] = 4
     color: Annotated[str, _option(OUTPUT, "--color", metavar="WHEN", help="auto, always or never. Default: auto.")] = (
         "auto"
     )
     width: Annotated[
         int | None,
-        _option(OUTPUT, "--width", metavar="N", help="Columns. Default: those of the terminal; unlimited in a pipe."),
+        _number(OUTPUT, "--width", help="Columns. Default: those of the terminal; unlimited in a pipe."),
     ] = None
     ascii: Annotated[bool, _option(OUTPUT, "--ascii", help="Print only ASCII characters.")] = False
     quiet: Annotated[bool, _option(OUTPUT, "--quiet", "-q", help="No notes.")] = False
+    version: Version = False
 
 
 def takes(**groups: type) -> Callable[[Callable[..., int]], Callable[..., int]]:

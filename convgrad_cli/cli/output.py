@@ -52,6 +52,7 @@ def check_output(options: OutputOptions) -> tuple[str, Style]:
 def show(report: Report, options: OutputOptions) -> int:
     """Render `report` as the options ask, print or write it, and return its exit status."""
     name, style = check_output(options)
+    _check_only(report, name, style)
     pieces: Iterable[str] = import_module(f"convgrad_cli.render.{_MODULES.get(name, name)}").render(report, style)
     if options.output in (None, "-"):
         print_pieces(pieces)
@@ -74,24 +75,27 @@ def print_pieces(pieces: Iterable[str]) -> None:
 
 def check_writable(path: str) -> None:
     """Refuse what can't be written before any work is done. Raises ConvGradError."""
+    if not path:
+        raise ConvGradError("--output needs the name of a file, or - for standard output")
     target = Path(path)
     try:
+        folder = target.resolve().parent
         if target.is_dir():
             raise ConvGradError(f"--output {safe(path)} is a directory; name a file in it")
-        if not target.absolute().parent.is_dir():
-            raise ConvGradError(f"--output {safe(path)}: there is no directory {safe(str(target.absolute().parent))}")
-        if target.exists() and not os.access(target, os.W_OK):
+        if not target.exists() and not folder.is_dir():
+            raise ConvGradError(f"--output {safe(path)}: there is no directory {safe(str(folder))}")
+        if not os.access(target if target.exists() else folder, os.W_OK):
             raise ConvGradError(f"--output {safe(path)} is read-only; choose another name, or make it writable")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links that point at each other
         raise ConvGradError(f"--output {safe(path)}: {safe(str(error))}") from None
 
 
 def write_file(path: str, pieces: Iterable[str]) -> None:
     """Write a file that is either whole or untouched: a temporary one beside it, flushed to disk, then renamed."""
     try:
-        target = Path(path).resolve()  # a link stays a link; what it points to is replaced
-        special = target.exists() and not stat.S_ISREG(target.stat().st_mode)
-        with open(target, "w", encoding="utf-8") if special else _replacing(target) as file:
+        special = os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode)
+        # A link stays a link; what it points to is replaced.
+        with open(path, "w", encoding="utf-8") if special else _replacing(Path(path).resolve()) as file:
             for piece in pieces:
                 file.write(piece)
     except OSError as error:
@@ -139,6 +143,18 @@ def _format(options: OutputOptions, to_file: bool) -> str:
         known = ", ".join(SUFFIXES)
         raise ConvGradError(f"--output {safe(str(options.output))}: {safe(suffix)} is not one of {known}; add --format")
     return SUFFIXES[suffix]
+
+
+def _check_only(report: Report, name: str, style: Style) -> None:
+    """Refuse a name of --only of which the format would show nothing; an empty answer looks like a right one."""
+    there = [table.tensor for table in report.tables]
+    there += [] if name in ("csv", "jsonl") else [tensor for tensor in report.tensors if tensor not in there]
+    for missing in (wanted for wanted in style.only if wanted not in there):
+        if missing.endswith("bias") and not report.spec.bias:
+            raise ConvGradError(f"--only {missing}: the layer has no bias; add --bias")
+        raise ConvGradError(
+            f"--only {missing}: {report.command} -f {name} does not show it; it shows {', '.join(there)}"
+        )
 
 
 def _names(given: list[str]) -> tuple[str, ...]:

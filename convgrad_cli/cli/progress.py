@@ -21,10 +21,15 @@ def progress(what: str) -> Iterator[Callable[[float], None]]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True), transient=True)
-    task, begun = bar.add_task(what, total=1.0), time.monotonic()
+    task = bar.add_task(what, total=1.0, start=False)
+    begun: float | None = None
 
     def tell(share: float) -> None:
-        if time.monotonic() - begun > PATIENCE:
+        nonlocal begun
+        if begun is None:  # the first share, not the call: importing torch alone takes seconds
+            begun = time.monotonic()
+            bar.start_task(task)
+        if share < 1 and time.monotonic() - begun > PATIENCE:
             bar.start()
         bar.update(task, completed=share)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from convgrad_cli.cli.options import LayerOptions, NumberOptions
-from convgrad_cli.errors import SourceError, SpecError
+from convgrad_cli.errors import ConvGradError, SourceError, SpecError
 from convgrad_cli.geometry.notation import parse_layer, parse_padding, parse_sizes
 from convgrad_cli.safe import safe
 from convgrad_cli.tensors.problem import Problem, make_problem
@@ -22,6 +23,7 @@ SIZES = {
 
 def read_problem(layer: LayerOptions, numbers: NumberOptions) -> Problem:
     """The Problem that the options describe. Raises ConvGradError."""
+    require_directory()
     settings = read_settings(layer)
     texts = {"input": numbers.x, "weight": numbers.w, "bias": numbers.b, "grad_output": numbers.g}
     given = {name: text for name, text in texts.items() if text is not None}
@@ -59,11 +61,19 @@ def read_settings(layer: LayerOptions) -> dict[str, Any]:
     return {**said, **settings}
 
 
+def require_directory() -> None:
+    """Without a working directory, torch's libraries end the process with a message that names none of this."""
+    try:
+        os.getcwd()
+    except OSError:
+        raise ConvGradError("the working directory is gone; change to one that is there") from None
+
+
 def _batch(text: str) -> int | None:
     if text.strip().lower() == "none":
         return None
     if not text.strip().isascii() or not text.strip().isdigit() or len(text) > 9:
-        raise SpecError(f"--batch {safe(text)!r} is neither a number nor none; write --batch 4")
+        raise SpecError(f"--batch {safe(text)!r} is neither none nor a number below 10^9; write --batch 4")
     return int(text)
 
 

@@ -22,7 +22,7 @@ def wants_color(choice: str, environ: Mapping[str, str], is_terminal: bool) -> b
         return False
     if environ.get("FORCE_COLOR"):
         return environ["FORCE_COLOR"] not in ("0", "false")
-    if environ.get("CLICOLOR_FORCE", "0") != "0":
+    if environ.get("CLICOLOR_FORCE", "0") not in ("", "0"):
         return True
     if environ.get("CLICOLOR") == "0" or environ.get("TERM") == "dumb":
         return False

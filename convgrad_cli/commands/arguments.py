@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from operator import index
 from typing import Any
 
 from convgrad_cli.errors import SourceError, SpecError
@@ -36,7 +37,11 @@ def problem_from(layer: Any, options: Mapping[str, Any]) -> Problem:
     if clash:
         raise SpecError(f"the layer already says {clash[0]}; drop one of them")
     sources = {name: _source(name, value) for name, value in {**tensors, **numbers}.items()}
-    run = {name: options[name] for name in RUN if options.get(name) is not None}
+    # torch.float64 and torch.device("cpu") say their names.
+    run: dict[str, Any] = {
+        name: str(options[name]) for name in ("dtype", "device", "loss") if options.get(name) is not None
+    }
+    run |= {"seed": index(options["seed"])} if "seed" in options else {}
     return make_problem({**described, **settings}, sources, **run)
 
 
@@ -75,7 +80,11 @@ def _source(name: str, value: Any) -> Source:
     import numpy as np
     import torch
 
-    tensor = value.detach().cpu() if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
+    try:
+        tensor = value.detach().cpu() if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
+        tensor = tensor if tensor.layout == torch.strided else tensor.to_dense()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise SourceError(f"{name} cannot be read as a tensor of numbers: {error}") from error
     if tensor.is_complex():
         raise SourceError(f"{name} is complex; complex gradients are not supported")
     if tensor.dim() == 0:

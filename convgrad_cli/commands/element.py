@@ -7,6 +7,8 @@ from itertools import islice
 from math import prod
 from typing import TYPE_CHECKING
 
+from convgrad_cli.errors import SpecError
+from convgrad_cli.geometry.axis import Span
 from convgrad_cli.geometry.derivation import formula
 from convgrad_cli.geometry.formula import LETTERS, Factor, Formula
 from convgrad_cli.report import Comparison, Element, Passage, Picture, Report, Table
@@ -32,6 +34,8 @@ def element_story(problem: Problem, operand: str, index: tuple[int, ...], *, aut
     from convgrad_cli.tensors.problem import make_operands, run_device
 
     spec = problem.spec
+    if operand == "bias" and not spec.bias:
+        raise SpecError("--at names an element of the bias, and the layer has none; add --bias")
     found = formula(spec, operand, index, ones=problem.loss == "y.sum()")
     device = run_device(problem)
     whole = autograd or spec.macs <= CHEAP
@@ -101,31 +105,32 @@ def _picture(factor: Factor, tensor: torch.Tensor, dims: int) -> Picture:
     """The 2-D part of the operand around the first matrix that the factor's slice touches."""
     from convgrad_cli.commands.describe import plain_number
 
-    flat = 1 if dims == 1 or tensor.dim() == 1 else 2
-    runs = [[part] if isinstance(part, int) else list(part) for part in factor.index]
-    lead = [run[0] for run in runs[:-flat]]
-    windows = []
-    for run, size in zip(runs[-flat:], tensor.shape[-flat:], strict=True):
-        start = 0 if size <= WINDOW else max(0, run[0] - 1)
-        windows.append(range(start, min(size, start + WINDOW)))
-    rows = windows[0] if flat == 2 else range(1)
-    columns = windows[-1]
-    matrix = tensor[tuple(lead)]
-    matrix = matrix if flat == 2 else matrix.unsqueeze(0)
-    touched = {(r, c) for r in (runs[-2] if flat == 2 else [0]) for c in runs[-1]}
-    cut = len(rows) < matrix.shape[0] or len(columns) < matrix.shape[1]
-    place = f" rows {rows[0]}-{rows[-1]}, columns {columns[0]}-{columns[-1]}" if cut else ""
-    others = prod(len(run) for run in runs[:-flat])
+    runs = [part.indices if isinstance(part, Span) else range(part, part + 1) for part in factor.index]
+    if dims == 1 or tensor.dim() == 1:  # a single row
+        runs.insert(-1, range(1))
+        tensor = tensor.unsqueeze(-2)
+    *outer, rows, columns = runs
+    lead = tuple(run[0] for run in outer)
+    matrix = tensor[lead]
+    high, wide = (_window(run, size) for run, size in zip((rows, columns), matrix.shape, strict=True))
+    cut = (len(high), len(wide)) != tuple(matrix.shape)
+    place = f" rows {high[0]}-{high[-1]}, columns {wide[0]}-{wide[-1]}" if cut else ""
+    others = prod(map(len, outer))
     more = f" (1 of {others:,})" if others > 1 else ""
-    label = factor.operand + (f"[{','.join(map(str, lead))}]" if lead else "") + place + more
     return Picture(
-        label=label,
+        label=factor.operand + (f"[{','.join(map(str, lead))}]" if lead else "") + place + more,
         letter=factor.operand,
-        values=tuple(tuple(plain_number(matrix[r, c]) for c in columns) for r in rows),
-        marked=frozenset((i, j) for i, r in enumerate(rows) for j, c in enumerate(columns) if (r, c) in touched),
-        top=rows[0],
-        left=columns[0],
+        values=tuple(tuple(plain_number(matrix[r, c]) for c in wide) for r in high),
+        marked=frozenset((r - high[0], c - wide[0]) for r in high for c in wide if r in rows and c in columns),
+        top=high[0],
+        left=wide[0],
     )
+
+
+def _window(run: range, size: int) -> range:
+    """The part of an axis that a picture shows: all of a short one, else from just before the run."""
+    start = 0 if size <= WINDOW else max(0, run[0] - 1)
+    return range(start, min(size, start + WINDOW))
 
 
 def _term_by_term(found: Formula, letters: Mapping[str, torch.Tensor]) -> Passage:
@@ -159,12 +164,13 @@ def _autograd_value(
     from convgrad_cli.gradients.autograd import autograd
     from convgrad_cli.gradients.by_hand import element
     from convgrad_cli.verdict.bounds import direct_bound
+    from convgrad_cli.verdict.judge import compare
 
     actual = autograd(spec, operands.map(lambda t: t.to(device))).named()[operand][index].cpu()
     magnitude = element(found, operands.map(torch.abs).letters(spec))
     count, size, exact = (torch.tensor(float(v), dtype=torch.float64) for v in (found.count, magnitude, value))
-    bound = float(direct_bound(count, size, exact, actual.dtype))
-    return plain_number(actual), abs(float(actual) - value), bound
+    judged = compare(actual, exact, direct_bound(count, size, exact, actual.dtype))
+    return plain_number(actual), float(judged.difference), float(judged.bound)
 
 
 def _values(spec: ConvSpec, told: Element, name: str) -> Passage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,9 +25,15 @@ def explain(layer: Any = None, *, at: str | None = None, autograd: bool = False,
     return explain_problem(problem_from(layer, options), None if at is None else parse_element(at), autograd=autograd)
 
 
-def explain_problem(problem: Problem, at: tuple[str, tuple[int, ...]] | None, *, autograd: bool = False) -> Report:
-    """The Report of `convgrad explain`, of the element `at` or of the whole layer."""
+def explain_problem(
+    problem: Problem,
+    at: tuple[str, tuple[int, ...]] | None,
+    *,
+    autograd: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> Report:
+    """The Report of `convgrad explain`, of the element `at` or of the whole layer; `progress` as in `inspect`."""
     from convgrad_cli.commands.element import element_story
     from convgrad_cli.commands.story import layer_story
 
-    return layer_story(problem) if at is None else element_story(problem, *at, autograd=autograd)
+    return layer_story(problem, progress) if at is None else element_story(problem, *at, autograd=autograd)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from convgrad_cli.report import Comparison, Lazy, Report, Table
@@ -46,8 +47,9 @@ def inspect_problem(problem: Problem, progress: Callable[[float], None] | None =
     device = run_device(problem)
     operands = make_operands(problem)
     spec = problem.spec
-    torchs = _to_cpu(autograd(spec, operands.map(lambda t: t.to(device))))
     tell = progress or (lambda share: None)
+    tell(0)
+    torchs = _to_cpu(autograd(spec, operands.map(lambda t: t.to(device))))
     tell(1 / 3)
     exact = by_hand(spec, operands.map(lambda t: t.double()), progress=lambda s: tell((1 + s) / 3)).named()
     sizes = operands.map(lambda t: t.double().abs())
@@ -171,13 +173,12 @@ def _table(
 
 def _important(values: torch.Tensor, judged: Judgement) -> tuple[int, ...]:
     """The flat numbers of the elements that say most: the worst explained and the largest ones, in turn."""
-    import torch
-
     ratio = judged.ratio.nan_to_num(nan=float("inf")).flatten()
-    count = min(MATTERING, len(ratio))
-    largest = values.double().abs().nan_to_num(nan=float("inf")).flatten().topk(count).indices
-    in_turn = torch.stack([ratio.topk(count).indices, largest], dim=1).flatten()
-    return tuple(dict.fromkeys(in_turn.tolist()))
+    worst = [i for i in ratio.topk(min(MATTERING, len(ratio))).indices.tolist() if ratio[i] > 0]
+    sizes = values.double().abs().nan_to_num(nan=float("inf")).flatten()
+    largest = sizes.topk(min(2 * MATTERING - len(worst), len(sizes))).indices.tolist()
+    in_turn = chain.from_iterable(zip_longest(worst, largest))
+    return tuple(dict.fromkeys(i for i in in_turn if i is not None))
 
 
 def _comparison(name: str, judged: Judgement) -> Comparison:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING
@@ -21,9 +21,9 @@ SPELLED = 52  # columns of a sum spelled out in letters
 LONGEST = 54  # columns of both sums on one row, so that it fits into 80 with the rest
 
 
-def layer_story(problem: Problem) -> Report:
-    """The Report of `convgrad explain`."""
-    report = inspect_problem(problem)
+def layer_story(problem: Problem, progress: Callable[[float], None] | None = None) -> Report:
+    """The Report of `convgrad explain`; `progress` is called with the share done, from 0 to 1."""
+    report = inspect_problem(problem, progress)
     tables = {table.tensor: table for table in report.tables}
     spec, ones = problem.spec, problem.loss == "y.sum()"
     passages = [_scene(spec), _forward(spec, tables["output"]), _loss(spec, problem.loss)]
@@ -55,12 +55,17 @@ def _scene(spec: ConvSpec) -> Passage:
     return Passage(
         "1. The layer",
         (
-            f"The {by_x(spec.kernel_size)} kernel w is put on the {side} in {by_x(placements)} places"
+            f"{_the_kernel(spec)} is put on the {side} in {by_x(placements)} places"
             + (f", for each of {spec.batch_size} samples" if (spec.batch_size or 1) > 1 else "")
             + ". The entries, row by row:",
         ),
         rows=_lettered(spec),
     )
+
+
+def _the_kernel(spec: ConvSpec) -> str:
+    size = by_x(spec.kernel_size)
+    return f"The {size} kernel w" if spec.dims > 1 else f"The kernel w of size {size}"
 
 
 def _lettered(spec: ConvSpec) -> tuple[tuple[str], ...]:

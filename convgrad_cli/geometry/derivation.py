@@ -87,7 +87,7 @@ def _at_positions(spec: ConvSpec, index: Sizes) -> Formula:
     batch, (channel, *positions) = index[: len(spec.batch_shape)], index[len(spec.batch_shape) :]
     choices: list[tuple[int, ...]] = [(position,) for position in positions]
     if spec.has_padded_input:
-        choices = [spec.padded_copies[axis][position] for axis, position in enumerate(positions)]
+        choices = [spec.padded_copies(axis, position) for axis, position in enumerate(positions)]
     group, inner = divmod(channel, spec.position_channels // spec.groups)
     block = _group(group, spec.placement_channels // spec.groups, spec.placement_channels)
     other = "x" if spec.transposed else "g"

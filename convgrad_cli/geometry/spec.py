@@ -7,7 +7,7 @@ The swap between a convolution and a transposed one lives here and nowhere else:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from math import prod
@@ -138,24 +138,23 @@ class ConvSpec:
         columns = (positions, placements, self.kernel_size, self.stride, self.dilation, before)
         return tuple(Axis(*row) for row in zip(*columns, strict=True))
 
-    def padded_source(self, axis: int) -> tuple[int, ...]:
-        """For each position of the padded input on `axis`, the input index whose value it holds."""
+    def border_sources(self, axis: int) -> tuple[Sizes, Sizes]:
+        """The input indices whose values fill the padding before and after the input on `axis`."""
         size, (before, after) = self.input_size[axis], self.padding[axis]
-        indices = range(-before, size + after)
-        if self.padding_mode == "circular":
-            return tuple(i % size for i in indices)
-        if self.padding_mode == "reflect":
-            return tuple(size - 1 - abs(size - 1 - abs(i)) for i in indices)
-        return tuple(min(max(i, 0), size - 1) for i in indices)
+        source: Callable[[int], int] = {
+            "circular": lambda i: i % size,
+            "reflect": lambda i: size - 1 - abs(size - 1 - abs(i)),
+            "replicate": lambda i: min(max(i, 0), size - 1),
+        }[self.padding_mode]
+        return tuple(map(source, range(-before, 0))), tuple(map(source, range(size, size + after)))
 
-    @cached_property
-    def padded_copies(self) -> tuple[tuple[Sizes, ...], ...]:
-        """For each axis and each input index, the positions of the padded input that hold its value."""
-        copies = []
-        for axis, size in enumerate(self.input_size):
-            source = self.padded_source(axis)
-            copies.append(tuple(tuple(p for p, i in enumerate(source) if i == index) for index in range(size)))
-        return tuple(copies)
+    def padded_copies(self, axis: int, index: int) -> Sizes:
+        """The positions of the padded input on `axis` that hold the value of input `index`, ascending."""
+        before, after = self.border_sources(axis)
+        first = [position for position, source in enumerate(before) if source == index]
+        last = [position for position, source in enumerate(after) if source == index]
+        inside = len(before)
+        return (*first, inside + index, *(inside + self.input_size[axis] + position for position in last))
 
     def layer_text(self) -> str:
         """The layer as PyTorch prints the module that has these settings."""

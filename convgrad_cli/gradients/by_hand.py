@@ -20,7 +20,7 @@ from convgrad_cli.geometry.axis import Axis
 from convgrad_cli.geometry.formula import Formula
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.gradients.gradients import Gradients
-from convgrad_cli.tensors.operands import Operands, Tensor, pad_input
+from convgrad_cli.tensors.operands import Operands, Tensor, fold_border, pad_input
 
 ALL = ("output", "weight", "input", "bias")
 CHUNK = 2**20  # entries multiplied at a time: 8 MiB of float64, and large enough for a fast matrix product
@@ -51,7 +51,7 @@ def by_hand(
     # A transposed layer has its input where the kernel is put, a plain one its output.
     x, y = ("placements", "positions") if spec.transposed else ("positions", "placements")
     input = pad_input(spec, operands.input) if spec.has_padded_input else operands.input
-    weight = operands.weight.unflatten(0, (spec.groups, -1)).movedim((0, 1, 2), (-3, -2, -1)).contiguous()
+    weight = torch.unflatten(operands.weight, 0, (spec.groups, -1)).movedim((0, 1, 2), (-3, -2, -1)).contiguous()
     given = {x: input, y: operands.grad_output, "weight": weight}
     names = {x: "input", y: "output", "weight": "weight"}
     totals = {side: t.new_zeros(t.shape) for side, t in given.items() if names[side] in only}
@@ -137,8 +137,9 @@ def _meetings(axes: tuple[Axis, ...]) -> Iterator[tuple[Index, Index, Index]]:
 
 def _chunks(spec: ConvSpec, entries: int) -> Iterator[tuple[dict[str, Index], tuple[Axis, ...]]]:
     """Where blocks of placements are, each of them `entries` wide, and the axes that hold for such a block."""
-    sizes = [spec.batch_size or 1, *(axis.placements for axis in spec.axes)]
-    left, counts = CHUNK // entries, []
+    sizes = [1 if spec.batch_size is None else spec.batch_size, *(axis.placements for axis in spec.axes)]
+    left = CHUNK // entries
+    counts: list[int] = []
     for size in reversed(sizes):
         counts.insert(0, max(1, min(size, left)))
         left //= counts[0]
@@ -167,7 +168,7 @@ def _sides(spec: ConvSpec, tensors: Mapping[str, Tensor]) -> Sides:
 
 def _groups_first(spec: ConvSpec, tensor: Tensor) -> Tensor:
     tensor = tensor.unsqueeze(0) if spec.batch_size is None else tensor
-    return tensor.unflatten(1, (spec.groups, -1)).movedim(0, 2)
+    return torch.unflatten(tensor, 1, (spec.groups, -1)).movedim(0, 2)
 
 
 def _taps_last(weight: Tensor) -> Tensor:
@@ -178,12 +179,8 @@ def _unpad(spec: ConvSpec, grad_padded: Tensor) -> Tensor:
     """Adds the gradient of every padded copy to the input entry that it is a copy of."""
     if not spec.has_padded_input:
         return grad_padded
-    for axis, size in enumerate(spec.input_size):
-        dimension = grad_padded.dim() - spec.dims + axis
-        source = torch.tensor(spec.padded_source(axis), device=grad_padded.device)
-        shape = list(grad_padded.shape)
-        shape[dimension] = size
-        grad_padded = grad_padded.new_zeros(shape).index_add_(dimension, source, grad_padded)
+    for axis in range(spec.dims):
+        grad_padded = fold_border(spec, axis, grad_padded, grad_padded.dim() - spec.dims + axis)
     return grad_padded
 
 

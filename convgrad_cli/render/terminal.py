@@ -145,7 +145,7 @@ def _coloured(line: str) -> Text:
 def _table(table: Table, report: Report, style: Style) -> Iterator[RenderableType]:
     total, chosen = len(table.elements), selection.rows(table, style, default=ROWS)
     data = report.tensors.get(table.tensor)
-    if data is not None and len(chosen) < total:
+    if data is not None and len(chosen) < total and table.tensor != "output":  # y stands among the tensors
         yield summary_line(data, style)
     yield from _rows([table.elements[i] for i in chosen], report.loss == "y.sum()", style)
     if len(chosen) < total:

@@ -23,10 +23,16 @@ def available_memory() -> int | None:
     return min(limits, default=None)
 
 
-def require_memory(needed: int, what: str, instead: str) -> None:
-    """Raise ConvGradError if `needed` bytes are more than half of what is available."""
+def fits(needed: int) -> bool:
+    """Whether `needed` bytes are no more than half of what is available."""
     available = available_memory()
-    if available is not None and needed > available // 2:
+    return available is None or needed <= available // 2
+
+
+def require_memory(needed: int, what: str, instead: str) -> None:
+    """Raise ConvGradError unless `needed` bytes fit."""
+    if not fits(needed):
+        available = available_memory() or 0
         raise ConvGradError(
             f"{what} needs about {gib(needed)} of memory, and half of what is available is {gib(available // 2)}; "
             f"{instead}"

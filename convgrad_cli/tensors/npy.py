@@ -92,7 +92,7 @@ def _read_header(stream: IO[bytes], where: str) -> tuple[str, bool, tuple[int, .
 
 
 def _fill(stream: IO[bytes], view: memoryview, where: str) -> None:
-    """Read `view` full, and then nothing more: reaching the end is what makes zipfile compare the checksum."""
+    """Read `view` full; from an archive, its last byte is what makes zipfile compare the checksum."""
     filled = 0
     while filled < len(view):
         data = stream.read(min(CHUNK, len(view) - filled))
@@ -100,8 +100,6 @@ def _fill(stream: IO[bytes], view: memoryview, where: str) -> None:
             raise SourceError(f"{where} ends after {size_text(filled)} of {size_text(len(view))}; save it again")
         view[filled : filled + len(data)] = data
         filled += len(data)
-    if stream.read(1):
-        raise SourceError(f"{where} is longer than its array; save it again")
 
 
 def read_npz(file: IO[bytes], key: str | None, where: str) -> Numbers:

@@ -43,6 +43,20 @@ class Operands:
 def pad_input(spec: ConvSpec, input: Tensor) -> Tensor:
     """`input` [N, C, *input_size] with its border filled from its own values: [N, C, *padded_size]."""
     for axis in range(spec.dims):
-        source = torch.tensor(spec.padded_source(axis), device=input.device)
-        input = input.index_select(input.dim() - spec.dims + axis, source)
+        dimension = input.dim() - spec.dims + axis
+        before, after = (
+            torch.tensor(ends, dtype=torch.long, device=input.device) for ends in spec.border_sources(axis)
+        )
+        ends = input.index_select(dimension, before), input.index_select(dimension, after)
+        input = torch.cat([ends[0], input, ends[1]], dimension)
     return input
+
+
+def fold_border(spec: ConvSpec, axis: int, padded: Tensor, dimension: int) -> Tensor:
+    """`padded` without its border along `dimension`, each border entry added to the entry that it is a copy of.
+
+    The adjoint of `pad_input` on one axis.
+    """
+    before, after = (torch.tensor(ends, dtype=torch.long, device=padded.device) for ends in spec.border_sources(axis))
+    first, inside, last = torch.split(padded, [len(before), spec.input_size[axis], len(after)], dimension)
+    return inside.index_add(dimension, before, first).index_add(dimension, after, last)

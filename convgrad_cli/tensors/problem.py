@@ -12,7 +12,7 @@ from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.tensors.device import check_device, check_dtype, find_device
 from convgrad_cli.tensors.files import Numbers
 from convgrad_cli.tensors.fills import fill
-from convgrad_cli.tensors.memory import require_memory
+from convgrad_cli.tensors.memory import fits, require_memory
 from convgrad_cli.tensors.sizes import complete_spec, fit
 from convgrad_cli.tensors.sources import Source
 
@@ -77,9 +77,11 @@ def memory_for(problem: Problem, *, gradients: bool) -> int:
     """Bytes that the operands need, with `gradients` also for both routes to them."""
     spec, width = problem.spec, _WIDTHS[problem.dtype]
     inputs, weights, outputs = (prod(spec.shape_of(name)) for name in ("input", "weight", "output"))
+    if spec.has_padded_input:
+        inputs += prod(spec.padded_input_shape)
     entries = inputs + weights + outputs
-    # Each route holds operands and results; by hand in float64, twice for the magnitudes, and channels last.
-    return entries * (3 * width + 6 * 8) if gradients else (inputs + weights) * 2 * width
+    # Operands and results of both routes; by hand in float64, twice for the magnitudes; bounds and differences.
+    return entries * (3 * width + 9 * 8) if gradients else (inputs + weights) * 2 * width
 
 
 def make_operands(problem: Problem, *, gradients: bool = True) -> Operands:
@@ -89,10 +91,11 @@ def make_operands(problem: Problem, *, gradients: bool = True) -> Operands:
     from convgrad_cli.tensors.operands import Operands
 
     spec = problem.spec
+    single = ", or explain --at for a single element" if fits(memory_for(problem, gradients=False)) else ""
     require_memory(
         memory_for(problem, gradients=gradients),
         f"{spec.layer_text()} on {'x'.join(map(str, spec.input_shape))}",
-        "use a smaller --size or --batch" + (", or explain --at for a single element" if gradients else ""),
+        f"use a smaller --size or --batch{single}",
     )
     dtype = getattr(torch, problem.dtype)
     tensors = {}

@@ -80,7 +80,7 @@ def read_table(text: str, dialect: str, where: str) -> Numbers:
     numbers = array("d")
     width = rows = count = 0  # `count` numbers are read of the row that is not yet complete
     previous = ""
-    kinds: set[str] = set()
+    kinds: set[str] = set()  # how numbers were separated
     for match in CELLS[dialect].finditer(text, 0 if dialect == "text" else _after_names(text, dialect, where)):
         cell, kind = _bare(match["cell"]), str(match.lastgroup)
         if cell:
@@ -93,13 +93,12 @@ def read_table(text: str, dialect: str, where: str) -> Numbers:
         if kind in ("comma", "blank"):
             continue
         if {"comma", "blank"} <= kinds:
-            _refuse(text, match.start(), where, "the row mixes commas and blanks; use one of them, and decimal points")
+            _refuse(text, match.start(), where, "commas and blanks are mixed; use one of them, and decimal points")
         if count:
             rows, width = rows + 1, width or count
         if count not in (0, width):
             _refuse(text, match.start(), where, f"row {rows} has {count} numbers, row 1 has {width}; make them equal")
         count = 0
-        kinds.clear()
     if not rows:
         raise SourceError(f"{where} holds no numbers; {_HINTS[dialect]}")
     values = numpy.frombuffer(numbers, numpy.float64)

@@ -11,9 +11,9 @@ from math import prod
 
 import torch
 
-from convgrad_cli.geometry.axis import Pair
+from convgrad_cli.geometry.axis import Axis
 from convgrad_cli.geometry.spec import ConvSpec
-from convgrad_cli.tensors.operands import Tensor
+from convgrad_cli.tensors.operands import Tensor, fold_border
 
 # Unit roundoff and half of the smallest subnormal number.
 ROUNDOFF = {torch.float64: 2.0**-53, torch.float32: 2.0**-24, torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8}
@@ -43,22 +43,31 @@ def term_counts(spec: ConvSpec, operand: str) -> Tensor:
         return torch.full(spec.bias_shape, float(prod(spec.batch_shape) * prod(spec.output_size)), dtype=torch.float64)
     if operand == "weight":
         channels = prod(spec.batch_shape)
-        axes = [[_count(axis.at_tap(tap)) for tap in range(axis.taps)] for axis in spec.axes]
+        axes = [_per_tap(axis) for axis in spec.axes]
     elif (operand == "output") == spec.transposed:
         channels = spec.placement_channels // spec.groups
-        axes = [[_count(axis.at_position(p)) for p in range(axis.positions)] for axis in spec.axes]
+        axes = [_per_index(axis, axis.positions, side=1) for axis in spec.axes]
         if spec.has_padded_input:
-            axes = [
-                [sum(n[p] for p in of) for of in copies] for n, copies in zip(axes, spec.padded_copies, strict=True)
-            ]
+            axes = [fold_border(spec, number, counts, 0) for number, counts in enumerate(axes)]
     else:
         channels = spec.position_channels // spec.groups
-        axes = [[_count(axis.at_placement(p)) for p in range(axis.placements)] for axis in spec.axes]
+        axes = [_per_index(axis, axis.placements, side=0) for axis in spec.axes]
     counts = torch.tensor(float(channels), dtype=torch.float64)
     for axis in axes:
-        counts = counts.unsqueeze(-1) * torch.tensor(axis, dtype=torch.float64)
+        counts = counts.unsqueeze(-1) * axis
     return counts + float(spec.bias and operand == "output")
 
 
-def _count(pair: Pair | None) -> int:
-    return 0 if pair is None else pair[0].count
+def _per_tap(axis: Axis) -> Tensor:
+    pairs = [axis.at_tap(tap) for tap in range(axis.taps)]
+    return torch.tensor([pair[0].count if pair else 0 for pair in pairs], dtype=torch.float64)
+
+
+def _per_index(axis: Axis, size: int, side: int) -> Tensor:
+    """How many taps meet each placement (side 0) or position (side 1)."""
+    counts = torch.zeros(size, dtype=torch.float64)
+    for tap in range(axis.taps):
+        pair = axis.at_tap(tap)
+        if pair:
+            counts[pair[side].as_slice()] += 1
+    return counts

@@ -39,10 +39,18 @@ def judge(
     """Compare `actual`, in its own dtype, with `expected` and `magnitude` (the sum of |terms|), both float64.
 
     `accumulate` is the format that partial sums are taken to have, float32 at least unless it is given.
+    """
+    return compare(
+        actual, expected, direct_bound(term_counts(spec, operand), magnitude, expected, actual.dtype, accumulate)
+    )
+
+
+def compare(actual: Tensor, expected: Tensor, bound: Tensor) -> Judgement:
+    """The differences of `actual`, in its own dtype, from `expected`, beside the `bound` on them.
+
     Non-finite numbers agree with their like only: NaN with NaN, an infinity with the same one, or with a finite value
     that a correct computation may already round past the largest number of the dtype.
     """
-    bound = direct_bound(term_counts(spec, operand), magnitude, expected, actual.dtype, accumulate)
     bound = torch.where(bound.isfinite(), bound, 0.0)
     wide = actual.double()
     difference = (wide - expected).abs()

@@ -294,9 +294,11 @@ def test_the_padded_input_is_made_of_the_same_entries_as_torch_makes_it(mode):
                 spec = make_spec(dims=1, input_size=size, kernel_size=1, padding=((before, after),), padding_mode=mode)
                 numbers = torch.arange(float(size)).view(1, 1, size)
                 padded = torch.nn.functional.pad(numbers, (before, after), mode=mode).flatten().tolist()
-                assert list(spec.padded_source(0)) == padded
+                first, last = spec.border_sources(0)
+                assert [*first, *range(size), *last] == padded
                 assert padded == [padded_from(i, size, mode) for i in range(-before, size + after)]
-                for index, copies in enumerate(spec.padded_copies[0]):
+                for index in range(size):
+                    copies = spec.padded_copies(0, index)
                     assert [padded[position] for position in copies] == [index] * padded.count(index)
                 checked += 1
     assert checked >= 91

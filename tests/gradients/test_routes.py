@@ -18,6 +18,7 @@ from convgrad_cli.geometry.spec import ConvSpec, make_spec
 from convgrad_cli.gradients import by_hand as module
 from convgrad_cli.gradients.autograd import autograd
 from convgrad_cli.gradients.by_hand import ALL, by_hand, element
+from convgrad_cli.tensors import operands as operands_module
 from convgrad_cli.tensors.operands import Operands
 from convgrad_cli.verdict.bounds import direct_bound, term_counts
 
@@ -87,6 +88,35 @@ def _counted(counts, name, function):
         function(*args)
 
     return counting
+
+
+@pytest.mark.parametrize("few_channels", [0, 10**6], ids=["tap by tap", "all taps"])
+def test_a_chunk_is_no_larger_than_allowed_unless_one_placement_is(monkeypatch, few_channels):
+    parts = []
+    for name in ("_tap_by_tap", "_all_taps"):
+        monkeypatch.setattr(module, name, _kept(parts, getattr(module, name)))
+    monkeypatch.setattr(module, "FEW_CHANNELS", few_channels)
+    monkeypatch.setattr(module, "CHUNK", 200)
+    for spec in LAYERS:
+        parts.clear()
+        by_hand(spec, integer_operands(spec))
+        sizes = []
+        for part in parts:
+            groups, b, *block = part["placements"].shape
+            width = groups * (b + part["positions"].shape[1] * (math.prod(spec.kernel_size) if few_channels else 1))
+            sizes.append(math.prod(block))
+            assert sizes[-1] == 1 or sizes[-1] * width <= 200
+        assert sum(sizes) == (spec.batch_size or 1) * math.prod(
+            spec.input_size if spec.transposed else spec.output_size
+        )
+
+
+def _kept(parts, function):
+    def keeping(part, *rest):
+        parts.append(part)
+        function(part, *rest)
+
+    return keeping
 
 
 @pytest.mark.parametrize("few_channels", [0, 16], ids=["tap by tap", "all taps"])
@@ -172,15 +202,15 @@ def _names_called(source: str) -> set[str]:
 
 
 def test_by_hand_names_no_convolution():
-    def spreads(names):
-        return {name for name in names if any(word in name.lower() for word in SPREADS)} - {"ConvSpec"}
+    places = (torch, torch.nn, torch.nn.functional, torch.Tensor)
 
-    assert spreads(_names_called(getsource(module))) == set()
-    assert spreads(_names_called("F.conv2d(torch.nn.functional.unfold(x))\nConv2d(1, 1)")) == {
-        "conv2d",
-        "unfold",
-        "Conv2d",
-    }
+    def spreads(source):
+        names = {name for name in _names_called(source) if any(word in name.lower() for word in SPREADS)}
+        return {name for name in names if any(hasattr(place, name) for place in places)}
+
+    assert spreads(getsource(module)) == set()
+    assert spreads(getsource(operands_module)) == set()
+    assert spreads("F.conv2d(torch.nn.functional.unfold(x))\nConv2d(1, 1)") == {"conv2d", "unfold", "Conv2d"}
 
 
 class _Calls(TorchDispatchMode):

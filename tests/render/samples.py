@@ -226,7 +226,11 @@ def _entries(shape: Sequence[int], values: Iterable[float]) -> Numbers:
 
 def _source(spec: ConvSpec, at: tuple[int, ...]) -> tuple[int, ...]:
     lead = len(at) - spec.dims
-    return (*at[:lead], *(spec.padded_source(axis)[i] for axis, i in enumerate(at[lead:])))
+    inside = []
+    for axis, position in enumerate(at[lead:]):
+        first, last = spec.border_sources(axis)
+        inside.append([*first, *range(spec.input_size[axis]), *last][position])
+    return (*at[:lead], *inside)
 
 
 def _element(spec: ConvSpec, operand: str, at: tuple[int, ...], letters: Mapping[str, Numbers], ones: bool) -> Element:

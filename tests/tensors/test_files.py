@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from convgrad_cli.tensors import files
 from convgrad_cli.tensors.files import read_file, read_stdin, read_text
-from convgrad_cli.tensors.numbers import TENSOR_BYTES, TEXT_BYTES
+from convgrad_cli.tensors.numbers import TENSOR_BYTES, TEXT_BYTES, make_numbers
 
 
 @pytest.fixture(autouse=True)
@@ -227,6 +227,12 @@ def test_standard_input_has_a_budget(start: bytes, limit: int, monkeypatch: pyte
     message = f"standard input has more than {limit >> 20} MiB; save a smaller tensor"
     assert refusal(read_stdin) == message
     assert endless.given <= limit + files.CHUNK
+
+
+def test_arrays_that_cannot_be_written_to_are_copied() -> None:
+    array = numpy.frombuffer(bytes(8))
+    assert not array.flags.writeable
+    assert make_numbers(array, "w").array.flags.carray
 
 
 def test_nonfinite_numbers_are_legal_unless_refused() -> None:

@@ -149,6 +149,7 @@ def test_a_file_that_really_is_too_large_is_refused_before_it_is_read() -> None:
         HEADER.replace("(2,)", f"({'9' * 5000},)"),
         HEADER.replace("(2,)", "(__import__('os').getpid(),)"),
         HEADER.replace("False", "0"),
+        HEADER.replace("False", "(2,)"),
         HEADER.replace("'descr'", "'shape'"),
         HEADER.replace("}", "'descr': '<f4', }"),
         HEADER.replace("}", "'extra': '<f4', }"),
@@ -325,6 +326,16 @@ def test_npz_damage_of_every_byte_is_refused_or_harmless() -> None:
             refusal(read_file, "a.npz")
             == "a.npz is a damaged zip archive (File is not a zip file); save or copy it again"
         )
+
+
+@pytest.mark.parametrize("save", [numpy.savez, numpy.savez_compressed])
+def test_npz_checksums_are_compared(save: Any) -> None:
+    save("a.npz", x=numpy.arange(1000.0))
+    data = bytearray(Path("a.npz").read_bytes())
+    data[data.rindex(b"PK\x01\x02") + 16] ^= 1
+    Path("a.npz").write_bytes(data)
+    message = "a.npz is a damaged zip archive (Bad CRC-32 for file 'x.npy'); save or copy it again"
+    assert refusal(read_file, "a.npz") == message
 
 
 def test_npz_without_arrays() -> None:

@@ -73,10 +73,9 @@ def test_inline_round_trip(rows: list[list[float]], between: str, after: str) ->
         ("1,,2", "--x line 1, column 3: no number where one should be; write 0, nan or a separator less"),
         ("1,2,", "--x line 1, column 5: no number where one should be; write 0, nan or a separator less"),
         ("1;;2", "--x line 1, column 3: no number where one should be; write 0, nan or a separator less"),
-        (
-            "1,5 2,5",
-            "--x line 1, column 7: the row mixes commas and blanks; use one of them, and decimal points",
-        ),
+        (",1", "--x line 1, column 1: no number where one should be; write 0, nan or a separator less"),
+        ("1,5 2,5", "--x line 1, column 7: commas and blanks are mixed; use one of them, and decimal points"),
+        ("1,2\n3 4\n", "--x line 2, column 3: commas and blanks are mixed; use one of them, and decimal points"),
         (
             "1 1e999",
             "--x line 1, column 3: '1e999' is too large for float64 and would become inf; write inf if you mean it",
@@ -146,6 +145,7 @@ def test_numpy_savetxt_round_trip() -> None:
         ("a.csv", b"1,\n3,4\n", "line 1, column 3: no number where one should be; write 0, nan or a separator less"),
         ("a.csv", b"1,5;2,5\n", f"line 1, column 3: '5;2' is not a number; {CSV_HINT}"),
         ("a.csv", b"1;2\n3;4\n", f"line 1, column 1: '1;2' is not a number; {CSV_HINT}"),
+        ("a.csv", b"1,  x\n", f"line 1, column 5: 'x' is not a number; {CSV_HINT}"),
         ("a.tsv", b"1,5\t2,5\n", f"line 1, column 1: '1,5' is not a number; {TSV_HINT}"),
         ("a.csv", b"x,1\n2,3\n", f"line 1, column 1: 'x' is not a number; {CSV_HINT}"),
         ("a.csv", b"x,y\nu,v\n", f"line 2, column 1: 'u' is not a number; {CSV_HINT}"),
