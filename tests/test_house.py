@@ -43,7 +43,7 @@ SEES["__init__"] = set()
 SEES_LATER = {**SEES, "report": SEES["report"] | {"render"}, "__init__": set(SEES) - {"cli", "__main__"}}
 
 NUMERIC = {"torch", "numpy"}
-STARTS_FAST = {"geometry", "report", "render", "cli", "commands", "errors", "safe", "__init__", "__main__"}
+STARTS_FAST = {"geometry", "report", "render", "cli", "errors", "safe", "__init__", "__main__"}
 NAMES_NOTHING = {"utils", "helpers", "common", "base", "core", "manager"}
 
 

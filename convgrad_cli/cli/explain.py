@@ -24,12 +24,14 @@ def command(
     from convgrad_cli.cli.output import check_output, show
     from convgrad_cli.cli.progress import progress
     from convgrad_cli.cli.request import read_problem
-    from convgrad_cli.commands.explain import explain_problem
     from convgrad_cli.geometry.notation import parse_element
 
     check_output(output)
     element = None if at is None else parse_element(at)
     problem = read_problem(layer, numbers)
+    # Only now is torch needed: what is wrong with the request has been said without it.
+    from convgrad_cli.commands.explain import explain_problem
+
     with progress("gradients") as tell:
         report = explain_problem(problem, element, autograd=autograd, progress=tell)
     return show(report, output)

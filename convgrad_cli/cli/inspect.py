@@ -9,10 +9,12 @@ def command(layer: LayerOptions, numbers: NumberOptions, output: OutputOptions) 
     from convgrad_cli.cli.output import check_output, show
     from convgrad_cli.cli.progress import progress
     from convgrad_cli.cli.request import read_problem
-    from convgrad_cli.commands.inspect import inspect_problem
 
     check_output(output)
     problem = read_problem(layer, numbers)
+    # Only now is torch needed: what is wrong with the request has been said without it.
+    from convgrad_cli.commands.inspect import inspect_problem
+
     with progress("gradients") as tell:
         report = inspect_problem(problem, tell)
     return show(report, output)

@@ -66,6 +66,8 @@ def _usage(error: Any) -> str:
     options = [parameter.name for parameter in context.command.params] if context else []
     if message.startswith("Got unexpected extra argument") and "size" in options:
         message += "; each value belongs to an option and has no blanks in it: --size 3x3"
+    if message.startswith("No such option") and context and context.parent is None:
+        message += "; options stand after the command: convgrad inspect --size 3"
     end = "" if message.endswith((".", "?", "!")) else "."
     return f"{message}{end} Try {context.command_path if context else 'convgrad'} --help"
 

@@ -28,11 +28,12 @@ def check_output(options: OutputOptions) -> tuple[str, Style]:
     color = wants_color(options.color, os.environ, sys.stdout.isatty() and not to_file)
     if to_file and options.color != "always":
         color = False
-    for option, number, least in (("--precision", options.precision, 0), ("--width", options.width, 20)):
-        if number is not None and not least <= number <= 10_000:
-            raise ConvGradError(f"{option} must be from {least} to 10000, not {number}")
-    if options.precision > 17:
-        raise ConvGradError(f"--precision must be from 0 to 17, not {options.precision}; no float64 has more digits")
+    for option, number, least, most in (
+        ("--precision", options.precision, 0, 17),
+        ("--width", options.width, 20, 10_000),
+    ):
+        if number is not None and not least <= number <= most:
+            raise ConvGradError(f"{option} must be from {least} to {most}, not {number}")
     if options.rows is not None and options.rows < 1:
         raise ConvGradError(f"--rows must be 1 or more, not {options.rows}")
     if to_file:

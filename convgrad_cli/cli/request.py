@@ -54,7 +54,12 @@ def read_settings(layer: LayerOptions) -> dict[str, Any]:
     if layer.layer is None:
         return settings
     said = parse_layer(layer.layer)
-    twice = [name for name in settings if name in said and name not in ("bias", "dims")]
+    # PyTorch's default is a bias, so that --no-bias takes it away; the number of axes may be said twice.
+    twice = [
+        name
+        for name in settings
+        if name in said and name != "bias" and (name, settings[name]) != ("dims", said["dims"])
+    ]
     if twice:
         option = "--" + SIZES.get(twice[0], twice[0]).replace("_", "-")
         raise SpecError(f"--layer already says {twice[0]}; drop {option}, or write the layer without --layer")

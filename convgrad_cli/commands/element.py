@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import islice
 from math import prod
-from typing import TYPE_CHECKING
 
+import torch
+
+from convgrad_cli.commands.describe import element, plain_number, tensor_data
+from convgrad_cli.commands.inspect import operands_by_name, setting
 from convgrad_cli.errors import SpecError
 from convgrad_cli.geometry.axis import Span
 from convgrad_cli.geometry.derivation import formula
 from convgrad_cli.geometry.formula import LETTERS, Factor, Formula
+from convgrad_cli.geometry.spec import ConvSpec
+from convgrad_cli.gradients import by_hand
+from convgrad_cli.gradients.autograd import autograd as run_autograd
 from convgrad_cli.report import Comparison, Element, Passage, Picture, Report, Table
-
-if TYPE_CHECKING:
-    import torch
-
-    from convgrad_cli.geometry.spec import ConvSpec
-    from convgrad_cli.tensors.operands import Operands
-    from convgrad_cli.tensors.problem import Problem
+from convgrad_cli.tensors.operands import Operands
+from convgrad_cli.tensors.problem import Problem, make_operands, run_device
+from convgrad_cli.verdict.bounds import direct_bound
+from convgrad_cli.verdict.judge import compare
 
 LISTED = 16  # terms listed with a running sum
 WINDOW = 8  # rows and columns of a picture, so that it fits into 80 columns
@@ -28,11 +31,6 @@ SMALL = 10**4  # entries up to which the operands are part of the report
 
 def element_story(problem: Problem, operand: str, index: tuple[int, ...], *, autograd: bool) -> Report:
     """The Report of `convgrad explain --at`; autograd is run for its number if it is cheap, or asked for."""
-    from convgrad_cli.commands.describe import element, tensor_data
-    from convgrad_cli.commands.inspect import operands_by_name, setting
-    from convgrad_cli.gradients.by_hand import element as by_hand_element
-    from convgrad_cli.tensors.problem import make_operands, run_device
-
     spec = problem.spec
     if operand == "bias" and not spec.bias:
         raise SpecError("--at names an element of the bias, and the layer has none; add --bias")
@@ -41,7 +39,7 @@ def element_story(problem: Problem, operand: str, index: tuple[int, ...], *, aut
     whole = autograd or spec.macs <= CHEAP
     operands = make_operands(problem, gradients=whole)
     letters = operands.letters(spec)
-    value = by_hand_element(found, letters)
+    value = by_hand.element(found, letters)
     judged = _autograd_value(spec, operands, operand, index, found, value, device) if whole else None
     made = element(spec, operand, index, letters, {}, operands.ones)
     values = {"by_hand": value} if judged is None else {"autograd": judged[0], "by_hand": value}
@@ -103,8 +101,6 @@ def _where(found: Formula, letters: Mapping[str, torch.Tensor], spec: ConvSpec) 
 
 def _picture(factor: Factor, tensor: torch.Tensor, dims: int) -> Picture:
     """The 2-D part of the operand around the first matrix that the factor's slice touches."""
-    from convgrad_cli.commands.describe import plain_number
-
     runs = [part.indices if isinstance(part, Span) else range(part, part + 1) for part in factor.index]
     if dims == 1 or tensor.dim() == 1:  # a single row
         runs.insert(-1, range(1))
@@ -158,16 +154,8 @@ def _autograd_value(
     device: torch.device,
 ) -> tuple[float, float, float]:
     """Autograd's number for the element, its difference from `value`, and the bound D1 on that."""
-    import torch
-
-    from convgrad_cli.commands.describe import plain_number
-    from convgrad_cli.gradients.autograd import autograd
-    from convgrad_cli.gradients.by_hand import element
-    from convgrad_cli.verdict.bounds import direct_bound
-    from convgrad_cli.verdict.judge import compare
-
-    actual = autograd(spec, operands.map(lambda t: t.to(device))).named()[operand][index].cpu()
-    magnitude = element(found, operands.map(torch.abs).letters(spec))
+    actual = run_autograd(spec, operands.map(lambda t: t.to(device))).named()[operand][index].cpu()
+    magnitude = by_hand.element(found, operands.map(torch.abs).letters(spec))
     count, size, exact = (torch.tensor(float(v), dtype=torch.float64) for v in (found.count, magnitude, value))
     judged = compare(actual, exact, direct_bound(count, size, exact, actual.dtype))
     return plain_number(actual), float(judged.difference), float(judged.bound)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import chain, zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+
+from convgrad_cli import __version__
+from convgrad_cli.commands.arguments import problem_from
+from convgrad_cli.commands.describe import element, nonfinite_notes, plain_number, tensor_data
+from convgrad_cli.geometry.spec import ConvSpec
+from convgrad_cli.gradients.autograd import autograd
+from convgrad_cli.gradients.by_hand import by_hand
+from convgrad_cli.gradients.gradients import Gradients
 from convgrad_cli.report import Comparison, Lazy, Report, Table
-
-if TYPE_CHECKING:
-    import torch
-
-    from convgrad_cli.geometry.spec import ConvSpec
-    from convgrad_cli.gradients.gradients import Gradients
-    from convgrad_cli.tensors.operands import Operands
-    from convgrad_cli.tensors.problem import Problem
-    from convgrad_cli.verdict.judge import Judgement
+from convgrad_cli.tensors.operands import Operands
+from convgrad_cli.tensors.problem import Problem, make_operands, run_device
+from convgrad_cli.verdict.judge import Judgement, judge
 
 MATTERING = 6  # elements of each kind, largest and worst, that stand for a gradient too long to show
 
@@ -31,19 +34,11 @@ def inspect(layer: Any = None, **options: Any) -> Report:
     >>> inspect(input_size=3, kernel_size=2).exit_code
     0
     """
-    from convgrad_cli.commands.arguments import problem_from
-
     return inspect_problem(problem_from(layer, options))
 
 
 def inspect_problem(problem: Problem, progress: Callable[[float], None] | None = None) -> Report:
     """The Report of `convgrad inspect`; `progress` is called with the share done, from 0 to 1."""
-    from convgrad_cli.commands.describe import nonfinite_notes, tensor_data
-    from convgrad_cli.gradients.autograd import autograd
-    from convgrad_cli.gradients.by_hand import by_hand
-    from convgrad_cli.tensors.problem import make_operands, run_device
-    from convgrad_cli.verdict.judge import judge
-
     device = run_device(problem)
     operands = make_operands(problem)
     spec = problem.spec
@@ -91,8 +86,6 @@ def _short_sums(
     magnitudes: Mapping[str, torch.Tensor],
 ) -> str:
     """What a difference in a 16-bit type means, if sums kept in that very type explain all of it."""
-    from convgrad_cli.verdict.judge import judge
-
     named = torchs.named()
     wrong = [name for name, judged in judgements.items() if judged.agreeing < judged.bound.numel()]
     if not wrong or named[wrong[0]].dtype.itemsize > 2:
@@ -110,8 +103,6 @@ def _short_sums(
 
 def setting(problem: Problem, device: torch.device) -> dict[str, Any]:
     """The fields of a Report that say what was run."""
-    from convgrad_cli import __version__
-
     return {
         "version": __version__,
         "spec": problem.spec,
@@ -136,8 +127,6 @@ def operands_by_name(spec: ConvSpec, operands: Operands) -> dict[str, torch.Tens
 
 def loss_value(problem: Problem, output: torch.Tensor | None, operands: Operands) -> float | None:
     """The loss as torch computes it from its own output."""
-    from convgrad_cli.commands.describe import plain_number
-
     if output is None:
         return None
     reduced = {"y.sum()": output.sum, "y.mean()": output.mean}.get(problem.loss)
@@ -145,16 +134,12 @@ def loss_value(problem: Problem, output: torch.Tensor | None, operands: Operands
 
 
 def _to_cpu(gradients: Gradients) -> Gradients:
-    from convgrad_cli.gradients.gradients import Gradients
-
     return Gradients(**{name: value.cpu() for name, value in gradients.named().items()})
 
 
 def _table(
     spec: ConvSpec, name: str, operands: Operands, routes: Mapping[str, torch.Tensor], judged: Judgement
 ) -> Table:
-    from convgrad_cli.commands.describe import element
-
     shape = tuple(routes["autograd"].shape)
     letters = operands.letters(spec)
 

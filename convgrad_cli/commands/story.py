@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
-from typing import TYPE_CHECKING
 
 from convgrad_cli.commands.inspect import inspect_problem
 from convgrad_cli.geometry.formula import LETTERS, Formula
+from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.geometry.validation import by_x
 from convgrad_cli.report import Passage, Report, Table
-
-if TYPE_CHECKING:
-    from convgrad_cli.geometry.spec import ConvSpec
-    from convgrad_cli.tensors.problem import Problem
+from convgrad_cli.tensors.problem import Problem
 
 TOLD = 9  # elements of one tensor that the story tells, enough for a 3x3 input
 SPELLED = 52  # columns of a sum spelled out in letters

@@ -25,6 +25,8 @@ _NUMBER = re.compile(r"[+-]?\d{1,9}")
 def parse_sizes(text: str, option: str) -> int | tuple[int, ...]:
     """`3`, `3x4` or `2x3x4`; commas are understood too. One number stays a plain int, for all axes."""
     parts = [part.strip() for part in re.split(r"[x,×*]", text.lower())]
+    if any(re.fullmatch(r"[+-]?\d{10,}", part) for part in parts):
+        raise SpecError(f"{option} {safe(text)!r} is too large; a size is below 10^9")
     if not all(_NUMBER.fullmatch(part) for part in parts):
         raise SpecError(f"{option} {safe(text)!r} is not a size; write {option} 3, or 3x4 with one number an axis")
     numbers = tuple(int(part) for part in parts)

@@ -45,13 +45,13 @@ def by_hand(
 ) -> Gradients:
     """Output and gradients of the layer, or those in `only`, in the dtype and on the device of the operands.
 
-    Time is linear in the multiply-adds; memory beyond operands and results is a few chunks, and the weight and its
-    gradient once more. `progress` is called with the share done, from 0 to 1.
+    Time is linear in the multiply-adds; memory beyond operands and results is a few chunks, and the weight once more.
+    `progress` is called with the share done, from 0 to 1.
     """
     # A transposed layer has its input where the kernel is put, a plain one its output.
     x, y = ("placements", "positions") if spec.transposed else ("positions", "placements")
     input = pad_input(spec, operands.input) if spec.has_padded_input else operands.input
-    weight = torch.unflatten(operands.weight, 0, (spec.groups, -1)).movedim((0, 1, 2), (-3, -2, -1)).contiguous()
+    weight = torch.unflatten(operands.weight, 0, (spec.groups, -1)).movedim((0, 1, 2), (-3, -2, -1))
     given = {x: input, y: operands.grad_output, "weight": weight}
     names = {x: "input", y: "output", "weight": "weight"}
     totals = {side: t.new_zeros(t.shape) for side, t in given.items() if names[side] in only}
@@ -162,8 +162,8 @@ def _is_finite(sides: Sides) -> bool:
 
 
 def _sides(spec: ConvSpec, tensors: Mapping[str, Tensor]) -> Sides:
-    """Views in the layout of Sides; that of the weight is so already."""
-    return {side: t if side == "weight" else _groups_first(spec, t) for side, t in tensors.items()}
+    """Views in the layout of Sides; only the weight, which every chunk reads again, is put in order."""
+    return {side: t.contiguous() if side == "weight" else _groups_first(spec, t) for side, t in tensors.items()}
 
 
 def _groups_first(spec: ConvSpec, tensor: Tensor) -> Tensor:

@@ -61,10 +61,8 @@ def _cells(texts: Sequence[str]) -> str:
 
 
 def _code(text: str) -> str:
-    """A code span; in a table its pipes need a backslash, and elsewhere it has none."""
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    padding = " " if "`" in text else ""
-    return f"{fence}{padding}{text}{padding}{fence}".replace("|", "\\|")
+    """A code span of a layer, a name or an expression: none of them has a backtick or a pipe."""
+    return f"`{text}`"
 
 
 def _prose(text: str) -> str:

@@ -46,6 +46,8 @@ def complete_spec(settings: Mapping[str, Any], sources: Mapping[str, Source]) ->
         _agree(found, "weight", sides[0], outer or 1)
         _agree(found, "weight", sides[1], (inner or 1) * found.get("groups", 1))
     elif isinstance(weight, Fill) and weight.kernel_size:
+        if dims != 2:
+            raise SourceError(f"the fill {weight.name} is a 3x3 kernel, and this layer is {dims}-D; drop one of them")
         _agree(found, "weight", "kernel_size", weight.kernel_size)
     if "bias" in sources:
         if found.get("bias") is False:

@@ -125,7 +125,7 @@ def differing() -> Report:
     return replace(report, tables=tuple(tables), comparisons=comparisons)
 
 
-AWKWARD = ("[0]  ```  \\end{verbatim}", "  two  spaces")
+AWKWARD = ("[0]  ```  \\end{verbatim}", "  two  spaces", "````")
 
 
 def story() -> Report:

@@ -1,5 +1,7 @@
 """Markdown: read back by a Markdown parser; tables hold the numbers, expressions evaluate, hostile text stays text."""
 
+from dataclasses import replace
+
 import pytest
 from markdown_it import MarkdownIt
 from render.samples import HOSTILE, NAMES, evaluate, namespace, same, sample, tables_of, text_of
@@ -130,8 +132,33 @@ def test_long_tables_show_what_matters_and_say_how_much_they_hide():
     assert "not shown" not in text_of(markdown, sample("large"), rows=1001)
 
 
-def test_only_an_operand():
-    text = text_of(markdown, sample("notebook"), only=("weight",))
-    assert not tables_in(text)
-    assert "```text\nw\n" in text
-    assert "```text\nx\n" not in text
+def headings_in(text: str) -> list[str]:
+    tokens = PARSER.parse(text)
+    return [text_in(tokens[i + 1]) for i, token in enumerate(tokens) if token.type == "heading_open"][1:]
+
+
+def drawn_in(text: str) -> list[str]:
+    return [token.content.splitlines()[0] for token in PARSER.parse(text) if token.type == "fence"]
+
+
+def test_the_operands_are_drawn_and_the_gradients_tabled():
+    text = text_of(markdown, sample("with_bias"))
+    assert drawn_in(text) == ["x", "w", "b", "y"]
+    assert headings_in(text) == ["weight.grad", "x.grad", "bias.grad"]
+    assert "g[0,0]" in drawn_in(text_of(markdown, sample("sums_of_products")))
+
+
+def test_only_draws_or_tables_what_was_asked_for():
+    text = text_of(markdown, sample("notebook"), only=("weight", "grad_output"))
+    assert (drawn_in(text), headings_in(text)) == (["w", "g"], [])
+    text = text_of(markdown, sample("notebook"), only=("output", "grad_input"))
+    assert (drawn_in(text), headings_in(text)) == ([], ["output", "x.grad"])
+
+
+def test_a_story_is_told_once():
+    report = replace(sample("with_bias"), passages=sample("story").passages)
+    text = text_of(markdown, report)
+    assert headings_in(text) == [passage.title for passage in report.passages]
+    assert len(drawn_in(text)) == 3
+    assert len(tables_in(text)) == 1
+    assert not tables_in(text_of(markdown, sample("story"), only=("grad_input",)))

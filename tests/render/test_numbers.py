@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convgrad_cli.render.numbers import column, number, shortest, sum_of_terms
+from convgrad_cli.render.numbers import aligned, column, number, shortest, sum_of_terms
 
 # Beyond 1e308 a rounded number can be too large to read back.
 ANY = st.one_of(st.floats(-1e308, 1e308), st.sampled_from([math.nan, math.inf, -math.inf]))
@@ -107,6 +107,12 @@ def test_a_column_has_one_notation(values, precision):
 )
 def test_sum_of_terms(terms, text):
     assert sum_of_terms(terms, 4) == text
+
+
+def test_aligned_rows_have_columns_and_a_single_cell_stands_for_itself():
+    rows = [("y1", "= x1", 0.5), ("a long remark, alone",), ("y10", "=", -12.25, "end"), ("", "", 3.0)]
+    assert aligned(rows, 2) == ["y1  = x1   0.50", "a long remark, alone", "y10 =    -12.25 end", "           3.00"]
+    assert aligned([], 4) == []
 
 
 FINITE = st.floats(-1e5, 1e5)
