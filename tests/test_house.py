@@ -132,7 +132,6 @@ PLANTED = [
     ),
     ("render/planted.py", "class A:\n    import numpy", "render imports numpy at module level"),
     ("cli/planted.py", "import numpy as np", "cli imports numpy at module level"),
-    ("commands/planted.py", "import torch.nn", "commands imports torch at module level"),
     ("report.py", "import torch", "report imports torch at module level"),
     ("errors.py", "import torch", "errors imports torch at module level"),
     ("__init__.py", "import torch", "__init__ imports torch at module level"),

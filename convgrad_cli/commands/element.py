@@ -10,7 +10,6 @@ import torch
 
 from convgrad_cli.commands.describe import element, plain_number, tensor_data
 from convgrad_cli.commands.inspect import operands_by_name, setting
-from convgrad_cli.errors import SpecError
 from convgrad_cli.geometry.axis import Span
 from convgrad_cli.geometry.derivation import formula
 from convgrad_cli.geometry.formula import LETTERS, Factor, Formula
@@ -32,8 +31,6 @@ SMALL = 10**4  # entries up to which the operands are part of the report
 def element_story(problem: Problem, operand: str, index: tuple[int, ...], *, autograd: bool) -> Report:
     """The Report of `convgrad explain --at`; autograd is run for its number if it is cheap, or asked for."""
     spec = problem.spec
-    if operand == "bias" and not spec.bias:
-        raise SpecError("--at names an element of the bias, and the layer has none; add --bias")
     found = formula(spec, operand, index, ones=problem.loss == "y.sum()")
     device = run_device(problem)
     whole = autograd or spec.macs <= CHEAP

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from convgrad_cli.errors import SpecError
+from convgrad_cli.geometry.derivation import formula
+
 if TYPE_CHECKING:
+    from convgrad_cli.geometry.spec import ConvSpec
     from convgrad_cli.report import Report
     from convgrad_cli.tensors.problem import Problem
 
@@ -33,7 +37,15 @@ def explain_problem(
     progress: Callable[[float], None] | None = None,
 ) -> Report:
     """The Report of `convgrad explain`, of the element `at` or of the whole layer; `progress` as in `inspect`."""
+    if at is not None:
+        _require_element(problem.spec, *at)  # before torch is imported
     from convgrad_cli.commands.element import element_story
     from convgrad_cli.commands.story import layer_story
 
     return layer_story(problem, progress) if at is None else element_story(problem, *at, autograd=autograd)
+
+
+def _require_element(spec: ConvSpec, operand: str, index: tuple[int, ...]) -> None:
+    if operand == "bias" and not spec.bias:
+        raise SpecError("--at names an element of the bias, and the layer has none; add --bias")
+    formula(spec, operand, index)

@@ -21,6 +21,9 @@ SAID_BY = {
 }
 
 
+_FITTING = {1: 1, 5: 3}  # the number of spatial axes that a tensor's axes suggest; 2 for all others
+
+
 def complete_spec(settings: Mapping[str, Any], sources: Mapping[str, Source]) -> ConvSpec:
     """The ConvSpec of `settings` (keywords of make_spec, those typed) completed from the shapes of `sources`.
 
@@ -78,13 +81,16 @@ def fit(spec: ConvSpec, name: str, numbers: Numbers) -> tuple[Numbers, str]:
 def _dims(found: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], sources: Mapping[str, Source]) -> int:
     """1 for a row of numbers, 3 for five axes, else 2; a size with several parts decides."""
     per_axis = ("input_size", "kernel_size", "stride", "padding", "dilation", "output_padding")
-    if any(isinstance(found.get(key), (tuple, list)) for key in per_axis):
-        return next(len(found[key]) for key in per_axis if isinstance(found.get(key), (tuple, list)))
+    parts = {key: len(found[key]) for key in per_axis if isinstance(found.get(key), (tuple, list))}
+    if parts.get("padding") == 1:  # one pair before:after is for every axis, as one number is
+        del parts["padding"]
+    if parts:
+        return next(iter(parts.values()))
     weight = sources.get("weight")
     if isinstance(weight, Fill) and weight.kernel_size:
         return len(weight.kernel_size)
     ranks = [len(shapes[name]) for name in ("input", "weight", "grad_output") if name in shapes]
-    return {1: 1, 5: 3}.get(max(ranks), 2) if ranks else 2
+    return _FITTING.get(max(ranks), 2) if ranks else 2
 
 
 def _lead(name: str, shape: tuple[int, ...], dims: int, count: int) -> list[int | None]:
@@ -92,7 +98,7 @@ def _lead(name: str, shape: tuple[int, ...], dims: int, count: int) -> list[int 
     if not dims <= len(shape) <= dims + count:
         raise SourceError(
             f"{OPTIONS[name]} has shape {by_x(shape)}: a {dims}-D layer takes {dims} to {dims + count} axes; "
-            f"say --dims {max(1, min(3, len(shape) - count))} if that is what you mean"
+            f"say --dims {_FITTING.get(len(shape), 2)} if that is what you mean"
         )
     lead: list[int | None] = list(shape[:-dims])
     return [None] * (count - len(lead)) + lead

@@ -87,6 +87,7 @@ def test_numbers_and_products_as_formulas():
     assert "\\mathrm{nan} & \\mathrm{inf} & -\\mathrm{inf}\\\\\n" in text
     assert "1.0000\\mathrm{e}{+300}" in text
     assert "\\cdot (-" in text_of(latex, sample("gaps"))
+    assert "1.8676 & \\fbox{$-0.2631$} & \\fbox{$-0.2380$}\\\\\n" in text_of(latex, sample("story"))
 
 
 def test_hostile_text_is_printed_and_not_run(tmp_path):
