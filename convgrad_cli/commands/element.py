@@ -56,7 +56,7 @@ def element_story(problem: Problem, operand: str, index: tuple[int, ...], *, aut
             _why(spec, operand, found, formula(spec, operand, index), name, problem.loss == "y.sum()"),
             *([_where(found, letters, spec)] if found.count else []),
             *([_term_by_term(found, letters)] if found.count else []),
-            _values(spec, told, name),
+            _values(spec, told, problem.dtype),
         ),
         comparisons=(_one(told),) if judged else (),
         notes=problem.notes,
@@ -158,9 +158,12 @@ def _autograd_value(
     return plain_number(actual), float(judged.difference), float(judged.bound)
 
 
-def _values(spec: ConvSpec, told: Element, name: str) -> Passage:
+def _values(spec: ConvSpec, told: Element, dtype: str) -> Passage:
     # All digits: this is the one number that was asked for.
-    rows = tuple((route.replace("_", " "), repr(value)) for route, value in told.values.items())
+    rows = tuple(
+        (route.replace("_", " "), repr(value), "float64" if route == "by_hand" else dtype)
+        for route, value in told.values.items()
+    )
     if "autograd" in told.values:
         return Passage("The value", rows=rows)
     cost = 3 * spec.macs

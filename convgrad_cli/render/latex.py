@@ -13,6 +13,7 @@ from convgrad_cli.render.style import Style
 from convgrad_cli.report import Report
 
 PAGE = 40  # lines of a table that surely fit a page; a longer one goes on in a new table
+LINE = 81  # characters of the small fixed-width font that fit a line
 COLUMN = 36  # characters of the widest column that surely fit a line of it
 SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
@@ -41,7 +42,7 @@ def _lines(block: Block) -> Iterator[str]:
         case Fixed(lines):
             yield r"\begin{flushleft}\footnotesize\ttfamily\frenchspacing"
             # The braces keep a line that begins with a bracket from being read as an option of \\.
-            yield "\\\\\n".join("{}" + re.sub("^ |  +", lambda run: "~" * len(run[0]), _prose(line)) for line in lines)
+            yield "\\\\\n".join("{}" + _spaced(line) for line in lines)
             yield r"\end{flushleft}"
         case Matrices(matrices):
             for matrix in matrices:
@@ -101,6 +102,11 @@ def _math(text: str) -> str:
         return rf"\mathrm{{e}}{{{found[1]}}}" if found[1] else rf"\mathrm{{{found[0]}}}"
 
     return re.sub(r"\*|e([+-]\d+)|nan|inf", word, text)
+
+
+def _spaced(line: str) -> str:
+    """A line that keeps its spaces, or a long one that may break at each."""
+    return re.sub("^ +|  +", lambda run: "~" * len(run[0]), _prose(line)) if len(line) <= LINE else _prose(line)
 
 
 def _code(text: str) -> str:

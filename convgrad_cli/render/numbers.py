@@ -10,6 +10,7 @@ from itertools import zip_longest
 from math import isfinite
 
 WIDEST = 1e6  # from here on a column is scientific, unless all of it is whole
+LONGEST_CELL = 60  # a longer cell sticks out by itself, rather than push those of all other rows aside
 WHOLE = 2.0**53  # up to here every whole number is a float
 
 
@@ -42,7 +43,7 @@ def aligned(rows: Sequence[Sequence[str | float]], precision: int) -> list[str]:
     for cells in zip_longest(*several, fillvalue=""):
         written = iter(column([cell for cell in cells if not isinstance(cell, str)], precision))
         column_texts = [cell if isinstance(cell, str) else next(written) for cell in cells]
-        wide = max(map(len, column_texts))
+        wide = max((len(text) for text in column_texts if len(text) <= LONGEST_CELL), default=0)
         texts.append([
             text.ljust(wide) if isinstance(cell, str) else text.rjust(wide)
             for cell, text in zip(cells, column_texts, strict=True)

@@ -26,6 +26,7 @@ from rich.table import Table
 BENCHMARKS = {"startup": startup, "inspect": inspect, "by-hand": by_hand, "growth": growth, "element": element}
 RESULTS = Path(__file__).with_name("results")
 RUNS = 9
+UNSHOWN = ("samples", "varied", "layer", "weight_bytes", "chunk_bytes")  # too wide for a table; in the JSON
 
 
 def main() -> None:
@@ -69,7 +70,7 @@ def run(name: str, settings: Settings) -> None:
 
 def table(outcome: Outcome) -> Table:
     """The cases, one a row, without their samples."""
-    columns = [key for key in outcome.cases[0] if key not in ("samples", "varied", "weight_bytes", "chunk_bytes")]
+    columns = [key for key in outcome.cases[0] if key not in UNSHOWN]
     found = Table(*(column.replace("_", " ") for column in columns), header_style="")
     for case in outcome.cases:
         found.add_row(*(_short(case[column]) for column in columns))

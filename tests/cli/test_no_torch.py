@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 
 import pytest
 from mistakes import mistakes
-from shell import COMMAND, ROOT, Run, environment, run
+from shell import ROOT, Run, run
 
 ABSENT = ("torch", "numpy", "safetensors")
 
@@ -111,9 +110,3 @@ def test_a_result_does_need_it_so_the_tests_above_can_fail(without):
     done = run("inspect", env=without)
     assert (done.status, done.out) == (99, "")
     assert done.err.endswith(" was imported\n")
-
-
-def test_python_dash_m_is_the_command_by_its_name():
-    assert run("nosuch").err == "convgrad: No such command 'nosuch'. Try convgrad --help\n"
-    assert COMMAND == (sys.executable, "-m", "convgrad_cli")
-    assert environment()["PYTHONPATH"] == str(ROOT)

@@ -2,12 +2,14 @@
 
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from render.samples import HOSTILE, NAMES, evaluate, namespace, same, sample, tables_of, text_of
 
 from convgrad_cli.render import latex
+from convgrad_cli.report import Passage
 
 DOCUMENT = "\\documentclass{article}\n\\begin{document}\n%s\\end{document}\n"
 ROW = re.compile(r"^\\texttt\{(?P<name>[^}]*)\} & (?P<numbers>.*) & \\raggedright \\texttt\{(?P<expression>[^}]*)\}")
@@ -98,3 +100,12 @@ def test_hostile_text_is_printed_and_not_run(tmp_path):
     assert text.count("\\noindent note: ") == len(HOSTILE)
     assert "\\textbackslash{}u4e2d" in text
     assert "$\\partial$ --- $\\times$ \\ldots{}" in text
+
+
+def test_a_story_keeps_its_spaces_and_breaks_its_long_lines(tmp_path):
+    rows = (("y1", "= " + "w[0,0] + " * 30, 0.5), ("y10", "= w[1,1]", -12.25))
+    report = replace(sample("story"), passages=(Passage("story", rows=rows), Passage("short", rows=rows[1:] * 2)))
+    text = text_of(latex, report)
+    assert "\n{}y10 = w[1,1] -{}12.2500\\\\\n" in text
+    assert "{}~~two~~spaces" in text_of(latex, sample("story"))
+    assert "Overfull" not in compiled(text, tmp_path)[1]
