@@ -88,7 +88,7 @@ def check_writable(path: str) -> None:
         if not os.access(target if target.exists() else folder, os.W_OK):
             raise ConvGradError(f"--output {safe(path)} is read-only; choose another name, or make it writable")
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links that point at each other
-        raise ConvGradError(f"--output {safe(path)}: {safe(str(error))}") from None
+        raise ConvGradError(f"--output {safe(path)}: {safe(getattr(error, 'strerror', None) or str(error))}") from None
 
 
 def write_file(path: str, pieces: Iterable[str]) -> None:
@@ -138,7 +138,7 @@ def _format(options: OutputOptions, to_file: bool) -> str:
     if not to_file:
         return "table"
     suffix = Path(str(options.output)).suffix.lower()
-    if not suffix or (not Path(str(options.output)).is_file() and Path(str(options.output)).exists()):
+    if not suffix or (os.path.exists(str(options.output)) and not os.path.isfile(str(options.output))):
         return "table"
     if suffix not in SUFFIXES:
         known = ", ".join(SUFFIXES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ PATIENCE = 2.0  # seconds before anything is shown
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[float], None]]:
     """A function to call with the share done, from 0 to 1; what it shows is gone at the end."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield lambda share: None
         return
     from rich.console import Console
@@ -36,4 +37,5 @@ def progress(what: str) -> Iterator[Callable[[float], None]]:
     try:
         yield tell
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()

@@ -81,7 +81,11 @@ def _source(name: str, value: Any) -> Source:
     import torch
 
     try:
-        tensor = value.detach().cpu() if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
+        if isinstance(value, torch.Tensor):
+            tensor = value.detach().cpu()
+        else:
+            array = np.asarray(value)
+            tensor = torch.as_tensor(array.astype(array.dtype.newbyteorder("=")))
         tensor = tensor if tensor.layout == torch.strided else tensor.to_dense()
     except (TypeError, ValueError, RuntimeError) as error:
         raise SourceError(f"{name} cannot be read as a tensor of numbers: {error}") from error

@@ -1,0 +1,134 @@
+"""Terminals of any width and streams of any encoding: nothing too wide, nothing lost, no character that is not there."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from rich.cells import cell_len
+from shell import call, run, terminal
+
+WIDTHS = (40, 80, 200)
+COMMANDS = [
+    ("inspect", "--bias", "--in-channels", "2"),
+    ("inspect", "--size", "30", "--kernel", "3x2", "--padding", "1", "--padding-mode", "reflect", "--rows", "4"),
+    ("explain", "--bias", "--transposed"),
+    ("explain", "--at", "output:0,0,1,1", "--size", "20", "--in-channels", "3", "--g", "randn"),
+]
+
+
+def words(text: str) -> str:
+    """The text without what folding and the other layout of narrow terminals change: blanks and ends of lines."""
+    return re.sub(r"\s+", "", text)
+
+
+def facts(text: str) -> list[str]:
+    """Every number and every expression of a report in a pipe, without blanks."""
+    numbers = re.findall(r"(?<![\w\[,:.])-?\d+(?:\.\d+)?(?:e[+-]\d+)?(?![\w\]:.])", text)
+    expressions = re.findall(r"\(?(?:xp|[xwg])\[[^\n]*?\]\)?\.(?:flip\(\d[,\d]*\)|sum\(\))", text)
+    return [words(fact) for fact in dict.fromkeys(numbers + expressions)]
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_no_line_is_wider_than_it_may_be_and_nothing_is_lost(arguments):
+    piped = call(*arguments, "-q").out
+    there = facts(piped)
+    assert len(there) > 15
+    for width in (20, *WIDTHS):
+        folded = call(*arguments, "-q", "--width", str(width)).out
+        assert max(map(cell_len, folded.split("\n"))) <= width
+        # Sums of terms beside the table are a service where there is room; in a narrow one the slice sum stands alone.
+        for fact in there:
+            if "sum()" in fact or width == 200:
+                assert fact in words(folded), (width, fact)
+    assert max(map(cell_len, piped.split("\n"))) > 80
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_terminal_is_used_to_its_width_and_not_beyond(width):
+    screen = terminal(*COMMANDS[0], "-q", columns=width)
+    assert screen.status == 0
+    widest = max(cell_len(line.rstrip()) for line in screen.lines)
+    assert width * 0.7 < widest <= width or width == 200
+    folded = call(*COMMANDS[0], "-q", "--width", str(width)).out
+    assert words(screen.text) == words(folded)
+    table = re.findall(r"^[wxyb]\[[\d,]+\] +(-?[\d.]+) +(-?[\d.]+)", screen.text, re.MULTILINE)
+    assert table == re.findall(r"^[wxyb]\[[\d,]+\] +(-?[\d.]+) +(-?[\d.]+)", call(*COMMANDS[0]).out, re.MULTILINE)
+    assert len(table) > 30
+
+
+def test_the_width_that_is_asked_for_wins():
+    screen = terminal("inspect", "--width", "50", "-q", columns=120)
+    assert max(map(cell_len, screen.lines)) <= 50
+
+
+def test_a_story_of_a_small_layer_stands_in_80_columns():
+    for arguments in (("explain", "--bias"), ("explain", "--at", "weight:0,0,0,1"), ("explain", "--at", "x:0,0,1,1")):
+        rows = [line for line in call(*arguments, "--width", "80").out.splitlines() if line.startswith("  ")]
+        assert rows == [line for line in call(*arguments).out.splitlines() if line.startswith("  ")]
+
+
+ENCODINGS = ["cp1252", "ascii", "latin-1", "utf-8", "cp437"]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_an_encoding_gets_only_characters_that_it_has(encoding):
+    done = run("inspect", "--size", "20", "--only", "input", "--x", "ramp", env={"PYTHONIOENCODING": encoding})
+    assert (done.status, done.err) == (0, "")
+    bars = re.search(r"mean 200.5000  (.{16})$", done.out, re.MULTILINE)[1]
+    if encoding == "utf-8":
+        assert bars == "█" * 16
+    else:
+        assert bars == "@" * 16
+    assert "?" not in done.out
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_help_and_errors_in_any_encoding(encoding):
+    told = run("inspect", "--help", env={"PYTHONIOENCODING": encoding})
+    assert (told.status, told.err) == (0, "")
+    assert "?" not in told.out
+    assert told.out.isascii() is (encoding != "utf-8")
+    # Python writes to standard error what it can and escapes the rest.
+    refused = run("inspect", "--size", "3\N{GREEK SMALL LETTER ALPHA}", env={"PYTHONIOENCODING": encoding})
+    assert (refused.status, refused.out, refused.err.count("\n")) == (2, "", 1)
+    assert "?" not in refused.err
+
+
+def test_names_that_an_encoding_lacks_are_escaped(tmp_path):
+    name = "δ.json"
+    (tmp_path / name).write_text("[[1, 2], [3, 4]]")
+    done = run("inspect", "--x", f"{name}::k", cwd=tmp_path, env={"PYTHONIOENCODING": "ascii"})
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.err.startswith(r"convgrad: \u03b4.json")
+
+
+def test_the_plainest_locale():
+    plain = {"LC_ALL": "C", "LANG": None, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = run("inspect", "--size", "20", "--only", "input", env=plain)
+    assert (done.status, done.err) == (0, "")
+    assert done.out.isascii()
+    assert done.out == call("inspect", "--size", "20", "--only", "input", "--ascii").out
+
+
+EAGER = "import convgrad_cli.cli.progress as p\np.PATIENCE = -1"
+
+
+def test_progress_is_shown_at_a_terminal_and_gone_at_the_end():
+    shown = terminal("inspect", "-q", "--size", "40", code=EAGER)
+    assert shown.status == 0
+    before, _, after = shown.raw.partition("Conv2d(")
+    assert "gradients" in before
+    assert before.endswith("\x1b[1A\x1b[2K\x1b[1m") or before.endswith("\x1b[2K\x1b[1m")
+    assert "\x1b[?25h" in before  # the cursor is back
+    assert "gradients" not in after
+    silent = run("inspect", "-q", "--size", "40", code=EAGER)
+    assert silent.err == ""
+    assert "gradients" not in silent.out
+
+
+def test_no_progress_where_it_would_only_flicker():
+    assert "gradients" not in terminal("explain", "-q").raw
+    dumb = terminal("inspect", "-q", code=EAGER, env={"TERM": "dumb"})
+    assert "gradients" not in dumb.raw
+    assert dumb.lines[0].startswith("Conv2d(")
