@@ -135,9 +135,9 @@ def terminal(*arguments: str, columns: int = 80, env: Changes = None, code: str 
     return Screen(process.wait(PATIENCE), received.decode("utf-8", "backslashreplace"))
 
 
-def call(*arguments: str, stdin: str = "", env: Changes = None) -> Run:
+def call(*arguments: str, stdin: str = "", env: Changes = None, encoding: str = "utf-8") -> Run:
     """`convgrad ARGUMENTS` in this process, into pipes; fast, for what does not depend on having a process."""
-    streams = [io.TextIOWrapper(io.BytesIO(), "utf-8", newline="\n") for _ in range(2)]
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding, newline="\n") for _ in range(2)]
     given = io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8")
     with (
         mock.patch.dict(os.environ, environment(env), clear=True),
@@ -148,4 +148,4 @@ def call(*arguments: str, stdin: str = "", env: Changes = None) -> Run:
         status = main._run(list(arguments))
         for stream in streams:
             stream.flush()
-    return Run(status, *(stream.buffer.getvalue().decode("utf-8") for stream in streams))  # type: ignore[attr-defined]
+    return Run(status, *(stream.buffer.getvalue().decode(encoding) for stream in streams))  # type: ignore[attr-defined]

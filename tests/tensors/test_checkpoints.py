@@ -167,6 +167,11 @@ DENSE = "only dense tensors are read: save tensor.dequantize(), .to_dense()"
             f"is laid out as torch.sparse_coo; {DENSE}",
         ),
         (lambda: torch.ones(2, 2).to_sparse_csr(), f"is laid out as torch.sparse_csr; {DENSE}"),
+        (
+            lambda: torch.ones(1, dtype=torch.bfloat16).expand(3 << 28),  # 1.5 GiB, and 3 GiB once it is widened
+            "declares shape (805306368,), 3 GiB; at most 2 GiB are read: save a smaller tensor",
+        ),
+        (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), f"is nested; {DENSE}"),
         (lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), f"is quantized; {DENSE}"),
         (lambda: torch.ones(2**40, device="meta"), f"is without numbers, on device meta; {DENSE}"),
         (lambda: torch.ones(2, dtype=torch.complex64), f"has dtype complex64; {READABLE}"),
@@ -186,6 +191,25 @@ def test_only_plain_tensors_that_are_stored(make: Callable[[], torch.Tensor], me
     save_pt({"w": make()})
     with memory_below(6e6):
         assert refusal(read_file, "a.pt") == f"a.pt::w {message}"
+
+
+class _Own(torch.Tensor):
+    pass
+
+
+def test_own_kinds_of_tensors_that_this_process_trusts_elsewhere() -> None:
+    save_pt(torch.ones(2).as_subclass(_Own))
+    with torch.serialization.safe_globals([_Own]):
+        assert refusal(read_file, "a.pt") == f"a.pt is of type _Own; {DENSE}"
+
+
+def test_tensors_saved_on_a_gpu() -> None:
+    save_pt(torch.ones(2))
+    with zipfile.ZipFile("a.pt") as old, zipfile.ZipFile("b.pt", "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b"X\x03\0\0\0cpu", b"X\x06\0\0\0cuda:0"))
+    assert b"cuda:0" in Path("b.pt").read_bytes()
+    assert read_file("b.pt").array.tolist() == [1, 1]
 
 
 def test_archives_packed_again() -> None:

@@ -86,6 +86,7 @@ def test_bool_becomes_0_and_1() -> None:
 def test_one_number_has_rank_one() -> None:
     numpy.save("a.npy", numpy.float32(3))
     assert read_file("a.npy").array.shape == (1,)
+    assert refusal(read_file, "a.npy", "w") == "a.npy holds a single array without a name; leave out ::w"
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_what_python_or_others_might_read_as_a_number(cell: str) -> None:
         ("a.csv", b"x\n1\n2\n", [[1], [2]]),
         ("a.csv", b"nan,inf\n1,-inf\n", [[math.nan, math.inf], [1, -math.inf]]),
         ("a.tsv", b"x\ty\n1\t2\n3\t4\n", [[1, 2], [3, 4]]),
-        ("A.CSV", b"1,2", [1, 2]),
+        ("A.CSV", b"x,y\n1,2", [1, 2]),
         ("a.txt", b"1 2\n3 4\n", [[1, 2], [3, 4]]),
         ("a.txt", b"[[1, 2], [3, 4]]", [[1, 2], [3, 4]]),
         ("a.dat", b"1 2\n3 4\n", [[1, 2], [3, 4]]),
