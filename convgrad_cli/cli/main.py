@@ -31,7 +31,8 @@ def main() -> None:
         status = _fail(f"cannot write the result: {error.strerror or error}", REFUSED)
         # What is still buffered can't be written either; without this Python would try again while it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(status)
+    sys.stderr.flush()
+    os._exit(status)  # everything is written; torch would take up to half a second to tear itself down
 
 
 def _run(arguments: list[str]) -> int:

@@ -69,6 +69,7 @@ def inspect(settings: Settings) -> Outcome:
         theirs = [sys.executable, str(script)]
         runs = in_turns({"ours": lambda: run_process(ours), "theirs": lambda: run_process(theirs)}, settings.runs)
     seconds = compare("wall time", "s", *([run.seconds for run in runs[who]] for who in WHO))
+    processor = compare("processor time", "s", *([run.processor_seconds for run in runs[who]] for who in WHO))
     memory = compare("peak memory", "bytes", *([run.peak_bytes for run in runs[who]] for who in WHO))
     return Outcome(
         "convgrad inspect --size 3 --kernel 2, beside a script that imports torch, runs that convolution forward and "
@@ -77,7 +78,7 @@ def inspect(settings: Settings) -> Outcome:
             Aim("wall time: times the script's", seconds["ratio"], 1.15),
             Aim("peak memory: times the script's", memory["ratio"], 1.1),
         ],
-        [seconds, memory],
+        [seconds, processor, memory],
     )
 
 

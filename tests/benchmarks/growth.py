@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from measure import THREADS, Aim, Outcome, Settings
+from measure import Aim, Outcome, Settings
 
 HALF_DECADES = (5, 9, 15, 27, 47, 84, 148, 264, 468, 832, 1473)
 GROWING = {
@@ -50,7 +50,7 @@ def growth(settings: Settings) -> Outcome:
     aims.append(Aim(f"memory beyond operands and results, over {CHUNKS} chunks and the weight twice", max(shares), 1.0))
     notes = [
         "multiply-adds are those of both gradients, with the kernel clipped at the border; operands are input, weight "
-        f"and grad_output, results the two gradients, all of float64; {THREADS} threads",
+        "and grad_output, results the two gradients, all of float64; seconds are processor time of one thread",
         f"powers are fitted from {LINEAR_FROM:.0e} multiply-adds on; below, the fixed cost of a call shows",
     ]
     try:

@@ -1,6 +1,7 @@
 """Time and peak memory of both gradients of one layer: `growth_point.py LAYER-AS-JSON RUNS` prints them as JSON.
 
-A process of its own, so that the peak is that of this layer alone. Reads /proc, so it runs on Linux.
+A process of its own, so that the peak is that of this layer alone; one thread and its processor time, so that the work
+is measured and not what else the machine does. Reads /proc, so it runs on Linux.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measure import THREADS
 
 from convgrad_cli.geometry.spec import ConvSpec, make_spec
 from convgrad_cli.gradients.by_hand import CHUNK, by_hand
@@ -59,9 +59,9 @@ def _gradients(spec: ConvSpec, runs: int) -> tuple[list[float], int, int]:
     seconds: list[float] = []
     while not seconds or (len(seconds) < runs and sum(seconds) < PATIENCE):
         held = _forget_peak()
-        begun = time.perf_counter()
+        begun = time.process_time()
         results = by_hand(spec, Operands(x, w, None, g), GRADIENTS).named()
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.process_time() - begun)
         if len(seconds) == 1:
             size = sum(tensor.nbytes for tensor in results.values())
             beyond = max(0, _status("VmHWM") - held - size)
@@ -81,5 +81,5 @@ def _status(field: str) -> int:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(1)
     print(json.dumps(measure(make_spec(**json.loads(sys.argv[1]), dims=2), int(sys.argv[2]))))

@@ -56,9 +56,10 @@ class Outcome:
 
 
 class Run(NamedTuple):
-    """One process: its wall time, and the most memory it ever held."""
+    """One process: its wall time, the time it had a processor, and the most memory it ever held."""
 
     seconds: float
+    processor_seconds: float
     peak_bytes: int
 
 
@@ -71,16 +72,17 @@ def run_process(command: Sequence[str], environment: Mapping[str, str] = ENVIRON
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    return Run(seconds, usage.ru_maxrss * (1 if platform.system() == "Darwin" else 1024))
+    peak = usage.ru_maxrss * (1 if platform.system() == "Darwin" else 1024)
+    return Run(seconds, usage.ru_utime + usage.ru_stime, peak)
 
 
-def timed(function: Callable[[], object]) -> Callable[[], float]:
-    """A function that runs `function` and returns the seconds it took."""
+def timed(function: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> Callable[[], float]:
+    """A function that runs `function` and returns the seconds it took by `clock`."""
 
     def run() -> float:
-        begun = time.perf_counter()
+        begun = clock()
         function()
-        return time.perf_counter() - begun
+        return clock() - begun
 
     return run
 

@@ -45,6 +45,10 @@ def test_inline_values(text: str, expected: list[float]) -> None:
     assert numbers.array.flags.writeable
 
 
+def test_where_is_safe_to_print() -> None:
+    assert read_text("1", "\x1b[31m").where == "\\x1b[31m"
+
+
 def test_minus_zero_stays() -> None:
     assert numpy.signbit(read_text("-0 -0.0", "--x").array).all()
 

@@ -1,0 +1,206 @@
+"""The same from Python: inspect() and explain() with modules, tensors, arrays, lists and plain numbers."""
+
+from __future__ import annotations
+
+import doctest
+import io
+import subprocess
+import sys
+from importlib import import_module
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from shell import call, environment
+from torch import nn
+
+import convgrad_cli
+from convgrad_cli import ConvGradError, explain, inspect, make_spec
+
+
+def tensor(report: convgrad_cli.Report, name: str) -> torch.Tensor:
+    data = report.tensors[name]
+    return torch.tensor(list(data.values), dtype=getattr(torch, data.dtype)).reshape(data.shape)
+
+
+def test_importing_it_imports_nothing_heavy():
+    code = (
+        "import sys, convgrad_cli; print(*{'torch', 'numpy', 'rich', 'typer', 'safetensors'} & {*sys.modules}, 'end')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+    assert done.stdout == "end\n"
+    assert set(dir(convgrad_cli)) == set(convgrad_cli.__all__)
+    assert all(getattr(convgrad_cli, name) for name in convgrad_cli.__all__)
+    with pytest.raises(AttributeError, match="module 'convgrad_cli' has no attribute 'nothing'"):
+        convgrad_cli.nothing  # noqa: B018
+
+
+MODULES = [
+    (lambda: nn.Conv1d(2, 3, 3, stride=2), 7),
+    (lambda: nn.Conv2d(2, 4, 3, padding="same", dilation=2, groups=2), 6),
+    (lambda: nn.Conv2d(1, 1, 3, padding="valid", bias=False), 5),
+    (lambda: nn.Conv2d(1, 2, (1, 3), padding=(0, 1), padding_mode="reflect"), 5),
+    (lambda: nn.Conv2d(1, 1, 3, padding="same", padding_mode="circular"), 5),
+    (lambda: nn.Conv3d(1, 2, 2, padding=1, padding_mode="replicate"), 3),
+    (lambda: nn.ConvTranspose1d(2, 3, 3, stride=2, output_padding=1), 4),
+    (lambda: nn.ConvTranspose2d(4, 2, 3, groups=2, padding=1, bias=False), 4),
+    (lambda: nn.ConvTranspose3d(1, 1, 2, dilation=2), 2),
+    (lambda: nn.Conv2d(2, 2, 3).double(), 5),
+]
+
+
+@pytest.mark.parametrize(("make", "size"), MODULES)
+def test_a_module_is_run_with_its_own_weights(make, size):
+    torch.manual_seed(0)
+    module = make()
+    report = inspect(module, input_size=size)
+    assert report.exit_code == 0
+    x = tensor(report, "input").requires_grad_()
+    assert x.dtype == module.weight.dtype
+    module.zero_grad()
+    output = module(x)
+    output.sum().backward()
+    expected = {"weight": module.weight, "output": output, "grad_input": x.grad, "grad_weight": module.weight.grad}
+    if module.bias is not None:
+        expected |= {"bias": module.bias, "grad_bias": module.bias.grad}
+    for name, value in expected.items():
+        assert torch.equal(tensor(report, name), value.detach()), name
+    assert ("bias" in report.tensors) is (module.bias is not None)
+    assert report.spec.layer_text().split("(")[0] == type(module).__name__
+
+
+def test_a_spec_and_a_text_are_layers_too():
+    spec = make_spec(input_size=4, kernel_size=3, groups=2)
+    assert inspect(spec).spec == spec
+    assert inspect("Conv2d(3, 4, (2, 2))", input_size=3).spec == make_spec(
+        in_channels=3, out_channels=4, input_size=3, bias=True
+    )
+    assert inspect(spec, input_size=7).spec.input_size == (7, 7)
+    assert inspect().spec == make_spec()
+    assert inspect(kernel_size=(1, 2), stride=(2, 1), padding=((0, 1), (1, 0))).spec.padding == ((0, 1), (1, 0))
+
+
+NUMBERS = [
+    [[1, 2, 3], [4, 5, 6], [7, 8, 9]],
+    np.arange(1, 10).reshape(3, 3),
+    np.arange(1.0, 10.0).reshape(3, 3).T.copy().T,
+    np.arange(1, 10, dtype=">f4").reshape(3, 3).astype("f4"),
+    torch.arange(1, 10).reshape(3, 3),
+    torch.arange(1.0, 10.0).reshape(1, 1, 3, 3).requires_grad_(),
+    torch.arange(1.0, 10.0).reshape(3, 3).t().contiguous().t(),
+    torch.arange(1.0, 10.0).reshape(3, 3).to_sparse(),
+    nn.Parameter(torch.arange(1.0, 10.0).reshape(3, 3)),
+    "ramp",
+    "1 2 3; 4 5 6; 7 8 9",
+]
+
+
+@pytest.mark.parametrize("numbers", NUMBERS, ids=lambda value: type(value).__name__)
+def test_numbers_of_any_kind(numbers):
+    report = inspect(input=numbers, weight="ones", kernel_size=2)
+    assert tensor(report, "input").flatten().tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert tensor(report, "grad_weight").flatten().tolist() == [12, 16, 24, 28]
+    assert report.exit_code == 0
+
+
+def test_plain_numbers_booleans_and_a_bias():
+    assert tensor(inspect(input=3.0, weight=2), "output").tolist() == [[[6.0]]]
+    assert tensor(inspect(input=[True, False], weight=[1]), "input").tolist() == [[[1.0, 0.0]]]
+    assert tensor(inspect(bias=2.5), "bias").tolist() == [2.5]
+    assert inspect(bias=True).spec.bias
+    assert not inspect(bias=False).spec.bias
+    assert tensor(inspect(grad_output=[[1, 2], [3, 4]], input="ones"), "grad_weight").tolist() == [[[[10.0] * 2] * 2]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_the_dtype_of_what_is_given_is_kept_and_agrees(dtype):
+    # Whole numbers that every type holds, so that not even 16 bits may differ.
+    x = torch.randint(-4, 5, (1, 2, 6, 6), generator=torch.Generator().manual_seed(0)).to(dtype)
+    report = inspect(input=x, weight=torch.ones(3, 2, 3, 3, dtype=dtype), bias=True, padding=1)
+    assert report.dtype == str(dtype).removeprefix("torch.")
+    assert report.exit_code == 0
+    assert torch.equal(tensor(report, "input"), x)
+    assert inspect(dtype=dtype).dtype == report.dtype
+    assert inspect(input=x, dtype="float64").dtype == "float64"
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_16_bits_agree_or_say_what_differs(dtype):
+    report = inspect(input_size=12, kernel_size=3, in_channels=8, out_channels=8, dtype=dtype)
+    told = str(report)
+    if report.exit_code == 0:
+        assert "\nagree  " in told
+    else:
+        assert "\nDIFFER  " in told
+        assert any(f"partial sums kept in {dtype}" in note for note in report.notes)
+
+
+def test_what_is_not_finite_is_legal_and_said():
+    report = inspect(input=[1.0, float("nan"), float("inf"), 2.0], weight=[1.0, -1.0])
+    assert report.exit_code == 0
+    assert "x has 2 entries that are not finite, the first at x[0,0,1]" in report.notes
+    values = report.to_dict()["output"]["values"]
+    assert values == [[["NaN", "NaN", "Infinity"]]]
+    assert report.to_dict()["grad_input"]["values"] == [[[1.0, 0.0, 0.0, -1.0]]]
+    [element] = explain(input=[1.0, float("nan")], weight=[1.0], at="weight:0,0,0").tables[0].elements
+    assert element.agrees
+    assert inspect(input=[6e4], weight=[6e4], dtype="float16").exit_code == 0  # a correct product overflows too
+
+
+def test_a_report_shows_itself():
+    report = inspect(bias=True)
+    assert report.to_dict() == call("inspect", "--bias", "-f", "json").json()
+    assert f"{report}\n" == call("inspect", "--bias", "--ascii").out
+    assert repr(report) == (
+        "<convgrad inspect of Conv2d(1, 1, kernel_size=(2, 2)): "
+        "output 4/4, grad_weight 4/4, grad_input 9/9, grad_bias 1/1>"
+    )
+    bundle = report._repr_mimebundle_()
+    assert bundle == {
+        "text/plain": str(report),
+        "text/markdown": call("inspect", "--bias", "-f", "markdown").out,
+    }
+    page = Console(file=io.StringIO(), width=60, _environ={})
+    page.print(report)
+    lines = page.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 60
+    assert sum(line.startswith("w[0,0,") for line in lines) == 4
+    told = explain(at="weight:0,0,0,1")
+    assert f"{told}\n" == call("explain", "--at", "weight:0,0,0,1").out
+    assert repr(told) == "<convgrad explain of Conv2d(1, 1, kernel_size=(2, 2), bias=False): grad_weight 1/1>"
+
+
+WRONG = [
+    (lambda: inspect(kernel=3), TypeError, "unexpected keyword 'kernel'; known are in_channels, out_channels, "),
+    (lambda: inspect(nn.Linear(2, 2)), TypeError, "a layer is a ConvSpec, an nn.Conv module or its text, not Linear"),
+    (lambda: inspect(seed=1.5), TypeError, "'float' object cannot be interpreted as an integer"),
+    (lambda: inspect(kernel_size=0), ConvGradError, "--kernel must be 1 or more, not 0"),
+    (lambda: inspect(kernel_size=5, input_size=3), ValueError, "kernel 5x5 does not fit input 3x3 "),
+    (
+        lambda: inspect(nn.Conv2d(1, 1, 2), kernel_size=3),
+        ConvGradError,
+        "the layer already says kernel_size; drop one of them",
+    ),
+    (lambda: inspect(input=[1, 2j]), ConvGradError, "input is complex; complex gradients are not supported"),
+    (lambda: inspect(input=[[1, 2], [3]]), ValueError, "input cannot be read as a tensor of numbers: "),
+    (lambda: inspect(input=object()), ConvGradError, "input cannot be read as a tensor of numbers: "),
+    (lambda: inspect(nn.LazyConv2d(1, 2), input_size=3), ConvGradError, "weight cannot be read as a tensor of numbers"),
+    (lambda: inspect(input=torch.ones(1, 1, 3, 3), batch_size=2), ConvGradError, "--x makes batch_size 1, but "),
+    (lambda: inspect(dtype="int8"), ConvGradError, "--dtype 'int8': use one of float64, "),
+    (lambda: inspect(loss="max"), ConvGradError, "--loss 'max' is not one of sum, mean; "),
+    (lambda: explain(at="nothing"), ConvGradError, "--at 'nothing' names no element; "),
+    (lambda: explain(at="bias:0"), ConvGradError, "--at names an element of the bias, and the layer has none"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "kind", "message"), WRONG, ids=[message[:40] for *_, message in WRONG])
+def test_what_is_wrong_is_told(wrong, kind, message):
+    with pytest.raises(kind) as told:
+        wrong()
+    assert str(told.value).startswith(message)
+
+
+@pytest.mark.parametrize("name", ["commands.inspect", "commands.explain", "safe"])
+def test_the_docstrings_are_true(name):
+    assert doctest.testmod(import_module(f"convgrad_cli.{name}")) == (0, 1)
