@@ -94,7 +94,7 @@ def nonfinite_notes(letters: Mapping[str, Tensor]) -> tuple[str, ...]:
             places = (~tensor.isfinite()).nonzero()
             at = ",".join(str(int(i)) for i in places[0]) if len(places) else ""
             notes += (
-                [f"{letter} has {len(places):,} entries that are not finite, the first at {letter}[{at}]"] if at else []
+                [f"{letter} is not finite at {len(places):,} of its entries, first at {letter}[{at}]"] if at else []
             )
     return tuple(notes)
 

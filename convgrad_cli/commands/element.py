@@ -66,11 +66,12 @@ def element_story(problem: Problem, operand: str, index: tuple[int, ...], *, aut
 def _why(spec: ConvSpec, operand: str, found: Formula, met: Formula, name: str, ones: bool) -> Passage:
     """What the sum is; `met` is the formula with the factor g, which says which outputs are involved."""
     count = "once" if found.count == 1 else f"{found.count:,} times"
-    side, times = ("output" if spec.transposed else "input"), "" if ones else ", times the g of that output"
+    met_letter = "xp" if spec.has_padded_input else "x"
+    times = "" if ones else ", each times the g of its output"
     said = {
-        "weight": f"This kernel entry meets an entry of x {count}, one in each placement of the kernel that "
-        f"puts it on the {side} and not on padding. dL/dw adds those entries of x{times}.",
-        "input": f"This input entry is multiplied by a kernel entry {count}, one for each output it reaches. "
+        "weight": f"This kernel entry meets an entry of {met_letter} {count}, over all placements and samples. "
+        f"dL/dw adds those entries{times}.",
+        "input": f"This input entry is multiplied by a kernel entry {count}, over all the outputs it reaches. "
         f"dL/dx adds those kernel entries{times}.",
         "output": f"{found.count:,} terms add up to this output: each kernel entry that reaches it times its input"
         + (", and the bias." if spec.bias else "."),
@@ -113,7 +114,7 @@ def _picture(factor: Factor, tensor: torch.Tensor, dims: int) -> Picture:
     return Picture(
         label=factor.operand + (f"[{','.join(map(str, lead))}]" if lead else "") + place + more,
         letter=factor.operand,
-        values=tuple(tuple(plain_number(matrix[r, c]) for c in wide) for r in high),
+        values=tuple(tuple(float(matrix[r, c]) for c in wide) for r in high),
         marked=frozenset((r - high[0], c - wide[0]) for r in high for c in wide if r in rows and c in columns),
         top=high[0],
         left=wide[0],

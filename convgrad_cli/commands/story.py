@@ -28,8 +28,8 @@ def layer_story(problem: Problem, progress: Callable[[float], None] | None = Non
         _gradient(
             spec,
             "4. The gradient of w: which entries of x did this kernel entry multiply?",
-            "w1 meets one entry of x in each placement; each meeting adds that entry"
-            + (" once." if ones else " times the g of the placement."),
+            "Wherever a kernel entry meets an entry of x, its gradient gets that entry"
+            + ("." if ones else ", times the g of that output."),
             tables["grad_weight"],
         )
     )
@@ -37,8 +37,8 @@ def layer_story(problem: Problem, progress: Callable[[float], None] | None = Non
         _gradient(
             spec,
             "5. The gradient of x: which kernel entries did this input entry meet?",
-            "A corner of x is met by a single kernel entry, the middle by many"
-            + ("; the gradient is their sum." if ones else ", each times the g of its placement."),
+            "Wherever an input entry meets a kernel entry, its gradient gets that kernel entry"
+            + ("." if ones else ", times the g of that output."),
             tables["grad_input"],
         )
     )
@@ -88,9 +88,18 @@ def _lettered(spec: ConvSpec) -> tuple[tuple[str], ...]:
 def _forward(spec: ConvSpec, table: Table) -> Passage:
     return Passage(
         "2. Forward: every output is a product sum",
-        ("Multiply the kernel with the entries under it and add" + (", then add b:" if spec.bias else ":"),),
+        (_how(spec),),
         rows=_told(spec, table, "y"),
     )
+
+
+def _how(spec: ConvSpec) -> str:
+    how = "Multiply the kernel with the entries under it and add"
+    if spec.transposed:
+        how = "Each x spreads a copy of the kernel, times itself, over the output; what meets there is added"
+    if spec.has_padded_input:
+        how = f"xp is x with its border filled by padding ({spec.padding_mode}), {by_x(spec.padded_size)}. {how}"
+    return how + (", then add b:" if spec.bias else ":")
 
 
 def _loss(spec: ConvSpec, loss: str) -> Passage:
@@ -137,7 +146,7 @@ def _told(spec: ConvSpec, table: Table, name: str, ones: bool = False) -> tuple[
     long = max(map(len, letters)) + max(len(element.expression) for element in elements) > LONGEST
     rows: list[tuple[str | float, ...]] = []
     for number, (letter, element) in enumerate(zip(letters, elements, strict=True), start=1):
-        left, value = f"{name}{number}", element.values["autograd"]
+        left, value = f"{name}{number}", element.values["by_hand"]
         if long:
             rows += [(left, f"= {letter}", "=", value), ("", f"= {element.expression}")]
         else:

@@ -75,8 +75,8 @@ def parse_layer(text: str) -> dict[str, Any]:
         if not isinstance(call, ast.Call):
             raise SyntaxError
         name = call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id  # type: ignore[attr-defined]
-        positional = [ast.literal_eval(argument) for argument in call.args]
-        named = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+        positional = [_value(argument) for argument in call.args]
+        named = {str(keyword.arg): _value(keyword.value) for keyword in call.keywords}
     except (SyntaxError, ValueError, AttributeError, RecursionError, MemoryError, TypeError):
         raise SpecError(
             f"--layer {safe(text)!r} is not a layer; write it as PyTorch does: Conv2d(3, 4, (2, 2))"
@@ -99,6 +99,11 @@ def parse_layer(text: str) -> dict[str, Any]:
     for key, value in settings.items():
         _check_type(name, key, value)
     return {**settings, "transposed": bool(match[1]), "dims": int(match[2])}
+
+
+def _value(node: ast.expr) -> Any:
+    """The literal that `node` is; PyTorch prints words without quotes: padding=same, padding_mode=reflect."""
+    return node.id if isinstance(node, ast.Name) else ast.literal_eval(node)
 
 
 def _check_type(layer: str, key: str, value: Any) -> None:

@@ -60,8 +60,9 @@ def _without_tf32(device: torch.device) -> Iterator[None]:
 def autograd(spec: ConvSpec, operands: Operands) -> Gradients:
     """Output and gradients as torch computes them, in the operands' dtype and on their device, with TF32 off."""
     given = [operands.input, operands.weight] + ([] if operands.bias is None else [operands.bias])
-    leaves = [tensor.detach().requires_grad_() for tensor in given]
-    with _without_tf32(operands.input.device):
+    # Whoever calls this may have gradients switched off, or be in inference mode.
+    with torch.inference_mode(False), torch.enable_grad(), _without_tf32(operands.input.device):
+        leaves = [tensor.detach().clone().requires_grad_() for tensor in given]
         output = forward(spec, leaves[0], leaves[1], leaves[2] if len(leaves) > 2 else None)
         # Handing grad_output to torch.autograd.grad itself makes torch import sympy: half a second, 40 MB.
         loss = output.sum() if operands.ones else (output * operands.grad_output).sum()

@@ -95,7 +95,7 @@ def _tap_by_tap(part: Sides, total: Sides, axes: tuple[Axis, ...]) -> None:
         w, at_positions, at_placements = part["weight"][tap], part["positions"][met], part["placements"][placed]
         p, q = at_positions.flatten(2), at_placements.flatten(2)  # [G, a, M] and [G, b, M]
         if "weight" in total:
-            total["weight"][tap] += q @ p.mT
+            total["weight"][tap].baddbmm_(q, p.mT)  # += q @ p.mT, without a tensor between
         if "positions" in total:
             total["positions"][met] += (w.mT @ q).view(at_positions.shape)
         if "placements" in total:

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.style import Style as RichStyle
 from rich.text import Text
 
-from convgrad_cli.render.numbers import column
+from convgrad_cli.render.numbers import column, stored
 from convgrad_cli.render.palette import heat, role
 from convgrad_cli.render.style import Style
 from convgrad_cli.report import Picture, TensorData
@@ -28,7 +28,7 @@ def pictures_of(tensor: TensorData, spatial: int) -> list[Picture]:
     if len(tensor.values) > CELLS or max(rows, columns) > DRAWN:
         return []
     matrices = list(every(*map(range, lead)))
-    values = list(tensor.values)
+    values = [stored(value, tensor.dtype) for value in tensor.values]
     pictures = []
     for number, at in enumerate(matrices):
         flat = values[number * rows * columns : (number + 1) * rows * columns]

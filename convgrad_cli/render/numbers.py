@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import zip_longest
 from math import isfinite
+from struct import pack, unpack
 
 WIDEST = 1e6  # from here on a column is scientific, unless all of it is whole
 LONGEST_CELL = 60  # a longer cell sticks out by itself, rather than push those of all other rows aside
@@ -34,6 +35,21 @@ def column(values: Sequence[float], precision: int) -> list[str]:
         faint = largest < 10.0 ** -max(precision - 1, 1)
         kind = f".{precision}{'e' if rounded_away or faint or largest >= WIDEST else 'f'}"
     return [format(value + 0.0, kind) for value in values]  # -0.0 + 0.0 is 0.0
+
+
+def stored(value: float, dtype: str) -> float:
+    """The number of `dtype` that the shortest text `value` stands for: 0.66113... for float16 0.661.
+
+    Decimals are cut from this one; those of the shortest text, filled up with zeros, would be somebody else's.
+    """
+    if dtype == "float64" or not isfinite(value):
+        return value
+    if dtype == "bfloat16":
+        bits = unpack("<I", pack("<f", value))[0]
+        bits = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000  # to nearest, ties to even
+        return float(unpack("<f", pack("<I", bits))[0])
+    kind = {"float32": "<f", "float16": "<e"}[dtype]
+    return float(unpack(kind, pack(kind, value))[0])
 
 
 def aligned(rows: Sequence[Sequence[str | float]], precision: int) -> list[str]:

@@ -15,7 +15,7 @@ from rich.text import Text
 from convgrad_cli.geometry.validation import by_x
 from convgrad_cli.render import selection
 from convgrad_cli.render.matrices import draw, pictures_of, summary_line
-from convgrad_cli.render.numbers import aligned, column, sum_of_terms
+from convgrad_cli.render.numbers import aligned, column, stored, sum_of_terms
 from convgrad_cli.render.palette import BAD, ROLES, role
 from convgrad_cli.render.style import ROWS, Style
 from convgrad_cli.report import Element, Passage, Report, Table, TensorData
@@ -40,7 +40,7 @@ def parts(report: Report, style: Style) -> Iterator[RenderableType]:
     if not style.only:
         yield from _header(report, style)
     for passage in report.passages:
-        yield from _passage(passage, report.loss == "y.sum()", style)
+        yield from _passage(passage, report, style)
     # A story has told its elements already.
     shown = [] if report.passages and not style.only else selection.tables(report, style)
     tensors = [] if report.passages else list(_tensors(report, style))
@@ -117,7 +117,7 @@ def _spatial(report: Report, tensor: TensorData) -> int:
     return 0 if tensor.name == "bias" else report.spec.dims
 
 
-def _passage(passage: Passage, ones: bool, style: Style) -> Iterator[RenderableType]:
+def _passage(passage: Passage, report: Report, style: Style) -> Iterator[RenderableType]:
     yield Text()
     yield Text(passage.title, BOLD)
     for sentence in passage.sentences:
@@ -127,7 +127,7 @@ def _passage(passage: Passage, ones: bool, style: Style) -> Iterator[RenderableT
     for line in aligned(passage.rows, style.precision):
         yield _indented(_coloured(line))
     for table in passage.tables:
-        yield from _rows(list(table.elements), ones, style)
+        yield from _rows(list(table.elements), report, style)
 
 
 def _indented(text: Text) -> Text:
@@ -147,20 +147,21 @@ def _table(table: Table, report: Report, style: Style) -> Iterator[RenderableTyp
     data = report.tensors.get(table.tensor)
     if data is not None and len(chosen) < total and table.tensor != "output":  # y stands among the tensors
         yield summary_line(data, style)
-    yield from _rows([table.elements[i] for i in chosen], report.loss == "y.sum()", style)
+    yield from _rows([table.elements[i] for i in chosen], report, style)
     if len(chosen) < total:
         hidden = f"{total - len(chosen):,} of {total:,} elements of {table.tensor} are not shown"
         yield Text(f"{hidden}; these are the largest and the worst explained. --rows {total} shows all", DIM)
 
 
-def _rows(elements: list[Element], ones: bool, style: Style) -> Iterator[RenderableType]:
+def _rows(elements: list[Element], report: Report, style: Style) -> Iterator[RenderableType]:
     """One line an element: its name, its number by every route, its slice sum, and the numbers added where they fit."""
     if not elements:
         return
     tensor = elements[0].tensor
     names = [element_name(e) + ("" if e.agrees is not False else " !=") for e in elements]
     routes = list(elements[0].values)
-    numbers = {route: column([e.values[route] for e in elements], style.precision) for route in routes}
+    dtypes = {route: "float64" if route == "by_hand" else report.dtype for route in routes}
+    numbers = {r: column([stored(e.values[r], dtypes[r]) for e in elements], style.precision) for r in routes}
     sums = [e.expression + (f"   {e.formula.reason}" if e.formula.reason else "") for e in elements]
     heads = [TITLES[tensor], *(_route(route, tensor) for route in routes)]
     columns = [names, *numbers.values()]
@@ -176,7 +177,7 @@ def _rows(elements: list[Element], ones: bool, style: Style) -> Iterator[Rendera
         grid.add_column(Text(head, DIM), justify="right", no_wrap=True, min_width=width)
     grid.add_column(Text("slice sum", DIM), overflow="fold")
     space = None if room is None else room - max(map(cell_len, sums)) - GAP
-    listed = [_terms(element, ones, style.precision, space) for element in elements]
+    listed = [_terms(element, report, style.precision, space) for element in elements]
     if any(listed):
         grid.add_column(Text(), no_wrap=True)
     for i, element in enumerate(elements):
@@ -203,14 +204,15 @@ def _mark(element: Element) -> RichStyle:
     return RichStyle(color=BAD, bold=True) if element.agrees is False else RichStyle()
 
 
-def _terms(element: Element, ones: bool, precision: int, space: int | None) -> str:
+def _terms(element: Element, report: Report, precision: int, space: int | None) -> str:
     """The numbers added, if there are several and they fit into `space` columns."""
-    if element.tensor == "grad_bias" and ones:
+    if element.tensor == "grad_bias" and report.loss == "y.sum()":
         text = f"{element.formula.count} output elements, each 1"
     elif element.terms is None or not 1 < len(element.terms) <= FITTING_TERMS:
         return ""
     else:
-        text = sum_of_terms(element.terms, precision)
+        exact = [[stored(factor, report.dtype) for factor in term] for term in element.terms]
+        text = sum_of_terms(exact, precision)
     return text if space is None or cell_len(text) <= space else ""
 
 

@@ -34,7 +34,7 @@ GROWING = {
 TINY = {"size": GROWING["size"][:1], "kernel": GROWING["kernel"][:1]}
 
 LINEAR_FROM = 1e8  # multiply-adds; below, the fixed cost of a call is seen beside the work
-LINEAR = 1.05  # the exponent of time over multiply-adds up to which growth is linear
+LINEAR = 1.1  # the exponent of time over multiply-adds up to which growth is linear; caches end on the way
 CHUNKS = 4  # what by_hand may hold beyond operands and results: so many chunks, and weight and gradient once more
 
 

@@ -139,7 +139,7 @@ def test_16_bits_agree_or_say_what_differs(dtype):
 def test_what_is_not_finite_is_legal_and_said():
     report = inspect(input=[1.0, float("nan"), float("inf"), 2.0], weight=[1.0, -1.0])
     assert report.exit_code == 0
-    assert "x has 2 entries that are not finite, the first at x[0,0,1]" in report.notes
+    assert "x is not finite at 2 of its entries, first at x[0,0,1]" in report.notes
     values = report.to_dict()["output"]["values"]
     assert values == [[["NaN", "NaN", "Infinity"]]]
     assert report.to_dict()["grad_input"]["values"] == [[[1.0, 0.0, 0.0, -1.0]]]
