@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import statistics
+import time
 from unittest.mock import patch
 
-from measure import THREADS, Aim, Outcome, Settings, in_turns, timed
+from measure import Aim, Outcome, Settings, in_turns, timed
 
 LARGE = {"in_channels": 512, "out_channels": 512, "input_size": 56, "kernel_size": 3, "batch_size": 64}
 TINY = {"in_channels": 64, "out_channels": 64, "input_size": 28, "kernel_size": 3, "batch_size": 2}
@@ -21,7 +22,7 @@ def element(settings: Settings) -> Outcome:
     from convgrad_cli.gradients.by_hand import by_hand
     from convgrad_cli.tensors.problem import make_operands, make_problem
 
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(1)
     problem = make_problem({**(TINY if settings.tiny else LARGE), "dims": 2}, {})
     spec = problem.spec
     operands = make_operands(problem, gradients=False)
@@ -29,9 +30,9 @@ def element(settings: Settings) -> Outcome:
     for name, index in ELEMENTS.items():
         steps[f"{name}, numbers made too"] = lambda at=(name, index): explain_problem(problem, at)
         steps[name] = lambda at=(name, index): _explain_with(operands, lambda: explain_problem(problem, at))
-    samples = in_turns({case: timed(step) for case, step in steps.items()}, settings.runs)
+    samples = in_turns({case: timed(step, time.process_time) for case, step in steps.items()}, settings.runs)
     double = operands.map(lambda t: t.double())
-    whole = {name: timed(lambda n=name: by_hand(spec, double, only=(n,)))() for name in ELEMENTS}
+    whole = {name: timed(lambda n=name: by_hand(spec, double, only=(n,)), time.process_time)() for name in ELEMENTS}
     cases, aims = [], []
     for case, seconds in samples.items():
         name, median = case.split(",")[0], statistics.median(seconds)
@@ -51,7 +52,7 @@ def element(settings: Settings) -> Outcome:
     shape = "x".join(map(str, spec.input_shape))
     return Outcome(
         f"explain --at on {spec.layer_text()}, input {shape}, in one process, beside the whole output or gradient "
-        f"by hand in float64 ({THREADS} threads), run once in full",
+        f"by hand in float64, run once in full; processor time of one thread",
         aims,
         cases,
         [
