@@ -34,7 +34,6 @@ QUIET = [
     ("inspect", "--version"),
     ("explain", "--size", "3", "--version"),
     ("doctor", "--version"),
-    ("--show-completion", "bash"),
 ]
 
 
