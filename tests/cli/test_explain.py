@@ -101,8 +101,18 @@ AT = [
     ("--bias", "output:0,0,0,1", "y[0,0,0,1] = (x[0,:,0:2,1:3] * w[0,:,0:2,0:2]).sum() + b[0]", "5 terms add up"),
     ("--dims 1 --size 5", "w:0,0,1", "w.grad[0,0,1] = x[0,0,1:5].sum()", "meets an entry of x 4 times"),
     ("--size 3x3x3", "w:0,0,0,1,1", "w.grad[0,0,0,1,1] = x[0,0,0:2,1:3,1:3].sum()", "8 times"),
-    ("--transposed --stride 2", "x:0,0,1,1", "x.grad[0,0,1,1] = w[0,:,0:2,0:2].sum()", "over all the outputs it reaches"),
-    ("--transposed --stride 2", "w:0,0,1,1", "w.grad[0,0,1,1] = x[0,0,0:3,0:3].sum()", "over all placements and samples"),
+    (
+        "--transposed --stride 2",
+        "x:0,0,1,1",
+        "x.grad[0,0,1,1] = w[0,:,0:2,0:2].sum()",
+        "over all the outputs it reaches",
+    ),
+    (
+        "--transposed --stride 2",
+        "w:0,0,1,1",
+        "w.grad[0,0,1,1] = x[0,0,0:3,0:3].sum()",
+        "over all placements and samples",
+    ),
     ("--batch none", "x:0,1,1", "x.grad[0,1,1] = w[:,0,0:2,0:2].sum()", "4 times"),
     (
         "--dims 1 --size 3 --padding 1 --padding-mode reflect",
