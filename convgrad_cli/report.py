@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from convgrad_cli.errors import DIFFERS, OK
+from convgrad_cli.errors import DIFFERS, OK, REFUSED, UNDECIDED
 from convgrad_cli.geometry.formula import Formula
 from convgrad_cli.geometry.spec import ConvSpec
 
@@ -154,6 +154,59 @@ class Passage:
     tables: tuple[Table, ...] = ()
 
 
+STATUS = {"PASS": OK, "FAIL": DIFFERS, "SUSPECT": UNDECIDED, "MISTRUSTED": UNDECIDED, "ERROR": REFUSED}
+"""The exit status of each verdict; ERROR: the code under test gave nothing to judge under some condition."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one probe or one condition showed: `outcome` is a verdict, `detail` says why it is not PASS.
+
+    `tensors` are the tensors that are not right there.
+    """
+
+    name: str
+    outcome: str
+    detail: str = ""
+    tensors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether one tensor of the code under test is right, and how that is known.
+
+    `elements` were judged on the real data, `wrong` of them proved wrong; `ratio` is the largest error there in units
+    of its bound, at index `worst`. `probes` were exact or not for this tensor. `arithmetic` is the narrowest one that
+    explains every element ("" if none does), `bits` the effective bits of the worst element. `pattern` says in one
+    line which elements are wrong.
+    """
+
+    tensor: str
+    verdict: str
+    reason: str
+    elements: int
+    wrong: int
+    ratio: float
+    worst: tuple[int, ...] | None
+    probes: tuple[Finding, ...] = ()
+    arithmetic: str = ""
+    bits: float | None = None
+    pattern: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What `check` found of one target: `verdict` overall, one for each tensor, and what was not checked."""
+
+    target: str
+    verdict: str
+    reason: str
+    arithmetic: str
+    verdicts: tuple[Verdict, ...]
+    conditions: tuple[Finding, ...] = ()
+    unchecked: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Report:
     """What one command found. `print(report)` shows it, `to_dict()` is the JSON document."""
@@ -171,10 +224,13 @@ class Report:
     passages: tuple[Passage, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     notes: tuple[str, ...] = ()
+    check: Check | None = None
 
     @property
     def exit_code(self) -> int:
-        """0 where everything compared agrees, else 1."""
+        """That of the verdict if there is one; else 0 where everything compared agrees, and 1 where not."""
+        if self.check is not None:
+            return STATUS[self.check.verdict]
         return OK if all(c.agreeing == c.elements for c in self.comparisons) else DIFFERS
 
     def to_dict(self) -> dict[str, Any]:
