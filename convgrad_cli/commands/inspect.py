@@ -91,7 +91,7 @@ def _short_sums(
     if not wrong or named[wrong[0]].dtype.itemsize > 2:
         return ""
     dtype = named[wrong[0]].dtype
-    again = [judge(spec, name, named[name], exact[name], magnitudes[name], accumulate=dtype) for name in wrong]
+    again = [judge(spec, name, named[name], exact[name], magnitudes[name], "short") for name in wrong]
     if any(judged.agreeing < judged.bound.numel() for judged in again):
         return ""
     kind = str(dtype).removeprefix("torch.")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.gradients.gradients import Gradients
+from convgrad_cli.gradients.target import WANTED, Answer, Call, TargetError, lay_out
 from convgrad_cli.tensors.operands import Operands, Tensor
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -43,28 +47,132 @@ def _transposed(spec: ConvSpec, input: Tensor, weight: Tensor, bias: Tensor | No
     return output if bias is None else output + bias.view(-1, *[1] * spec.dims)
 
 
+@dataclass(frozen=True)
+class Flags:
+    """What torch may do in a convolution; None leaves a setting as it is. `compile` runs the layer through Inductor."""
+
+    tf32: bool | None = None
+    channels_last: bool = False
+    deterministic: bool = False
+    mkldnn: bool | None = None
+    cudnn: bool | None = None
+    benchmark: bool = False
+    compile: bool = False
+
+    def said(self) -> str:
+        """The flags in words, those that are set: "tf32 on, mkldnn off"."""
+        states = {f.name: getattr(self, f.name) for f in fields(self)}
+        words = [f"{name} {'on' if state else 'off'}" for name, state in states.items() if state not in (None, False)]
+        words += [f"{name} off" for name in ("tf32", "mkldnn", "cudnn") if states[name] is False]
+        return ", ".join(words)
+
+
+# On CUDA torch's default rounds float32 inputs of convolutions to TF32's 11 bits; here float32 means float32.
+PLAIN = Flags(tf32=False)
+
+
 @contextmanager
-def _without_tf32(device: torch.device) -> Iterator[None]:
-    """On CUDA torch's default rounds float32 inputs of convolutions to TF32's 11 bits; here float32 means float32."""
-    if device.type != "cuda":
-        yield
-        return
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
+def _set(flags: Flags) -> Iterator[None]:
+    """torch's global settings as `flags` says, and afterwards as they were."""
+    cudnn, mkldnn = torch.backends.cudnn, torch.backends.mkldnn
+    before = (cudnn.allow_tf32, cudnn.enabled, cudnn.benchmark, cudnn.deterministic)
+    strict = torch.are_deterministic_algorithms_enabled()
+    wanted = (before[0] if flags.tf32 is None else flags.tf32, before[1] if flags.cudnn is None else flags.cudnn)
+    use_mkldnn = nullcontext() if flags.mkldnn is None else mkldnn.flags(enabled=flags.mkldnn)
     try:
-        yield
+        cudnn.allow_tf32, cudnn.enabled = wanted
+        cudnn.benchmark, cudnn.deterministic = before[2] or flags.benchmark, before[3] or flags.deterministic
+        if flags.deterministic:
+            torch.use_deterministic_algorithms(True)
+        with use_mkldnn:
+            yield
     finally:
-        torch.backends.cudnn.allow_tf32 = before
+        cudnn.allow_tf32, cudnn.enabled, cudnn.benchmark, cudnn.deterministic = before
+        torch.use_deterministic_algorithms(strict)
 
 
-def autograd(spec: ConvSpec, operands: Operands) -> Gradients:
-    """Output and gradients as torch computes them, in the operands' dtype and on their device, with TF32 off."""
-    given = [operands.input, operands.weight] + ([] if operands.bias is None else [operands.bias])
+class _HandOver(torch.autograd.Function):
+    """A scalar whose gradient is exactly the tensor given, as it lies in memory.
+
+    Handing grad_output to torch.autograd.grad itself makes torch import sympy: half a second, 40 MB.
+    """
+
+    @staticmethod
+    def forward(context: Any, output: Tensor, grad_output: Tensor) -> Tensor:
+        context.grad_output = grad_output
+        return output.new_zeros(())
+
+    @staticmethod
+    def backward(context: Any, *_: Tensor) -> tuple[Tensor, None]:
+        return context.grad_output, None
+
+
+def autograd(spec: ConvSpec, operands: Operands, flags: Flags = PLAIN, wanted: Collection[str] = WANTED) -> Gradients:
+    """Output and the `wanted` gradients as torch computes them, in the operands' dtype, on their device."""
+    return _run(partial(forward, spec), operands, flags, wanted, accumulate=False)
+
+
+def _run(
+    layer: Callable[..., Tensor], operands: Operands, flags: Flags, wanted: Collection[str], *, accumulate: bool
+) -> Gradients:
     # Whoever calls this may have gradients switched off, or be in inference mode.
-    with torch.inference_mode(False), torch.enable_grad(), _without_tf32(operands.input.device):
-        leaves = [tensor.detach().clone().requires_grad_() for tensor in given]
-        output = forward(spec, leaves[0], leaves[1], leaves[2] if len(leaves) > 2 else None)
-        # Handing grad_output to torch.autograd.grad itself makes torch import sympy: half a second, 40 MB.
-        loss = output.sum() if operands.ones else (output * operands.grad_output).sum()
-        grads = torch.autograd.grad(loss, leaves)
-    return Gradients(output.detach(), grads[0], grads[1], grads[2] if len(grads) > 2 else None)
+    with torch.inference_mode(False), torch.enable_grad(), _set(flags):
+        given = {"input": operands.input, "weight": operands.weight, "bias": operands.bias}
+        leaves = {n: None if t is None else _leaf(t).requires_grad_(n in wanted) for n, t in given.items()}
+        output = layer(leaves["input"], leaves["weight"], leaves["bias"])
+        asked = {name: leaf for name, leaf in leaves.items() if leaf is not None and leaf.requires_grad}
+        loss = output.sum() if operands.ones else _HandOver.apply(output, operands.grad_output)  # type: ignore[no-untyped-call]
+        if accumulate:
+            for leaf in asked.values():
+                leaf.grad = torch.ones_like(leaf)
+            loss.backward()
+            grads = {name: leaf.grad for name, leaf in asked.items()}
+        else:
+            grads = dict(zip(asked, torch.autograd.grad(loss, list(asked.values())), strict=True)) if asked else {}
+    return Gradients(output.detach(), **grads)
+
+
+def _leaf(tensor: Tensor) -> Tensor:
+    # A clone would not keep every stride, and strides may be what is tested.
+    return tensor.clone() if tensor.is_inference() else tensor.detach()
+
+
+@dataclass(frozen=True)
+class TorchTarget:
+    """torch's own convolution on `device` under `flags`, as code under test."""
+
+    device: torch.device
+    flags: Flags
+
+    callable: ClassVar[bool] = True
+    allows: ClassVar[frozenset[str]] = frozenset({"layouts", "wanted", "accumulate"})
+
+    @property
+    def name(self) -> str:
+        said = self.flags.said()
+        return f"torch {torch.__version__} autograd on {self.device}{', ' if said else ''}{said}"
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        return ()
+
+    def run(self, spec: ConvSpec, operands: Operands, call: Call | None = None) -> Answer:
+        call = call or Call()
+        names = {"input": operands.input, "weight": operands.weight, "grad_output": operands.grad_output}
+        layouts = {"input": "channels_last", "weight": "channels_last"} if self.flags.channels_last else {}
+        layouts |= call.layouts
+        moved = {
+            n: lay_out(t.to(self.device), layouts[n]) if n in layouts else t.to(self.device) for n, t in names.items()
+        }
+        bias = None if operands.bias is None else operands.bias.to(self.device)
+        given = Operands(moved["input"], moved["weight"], bias, moved["grad_output"])
+        layer: Callable[..., Tensor] = partial(forward, spec)
+        try:
+            layer = torch.compile(layer, dynamic=False) if self.flags.compile else layer
+            found = _run(layer, given, self.flags, call.wanted, accumulate=call.accumulate)
+        except (RuntimeError, NotImplementedError) as error:
+            raise TargetError(f"torch cannot run this layer so: {str(error).splitlines()[0]}") from error
+        return Answer(Gradients(**{name: tensor.cpu() for name, tensor in found.named().items()}))
+
+    def close(self) -> None:
+        """Nothing was started."""

@@ -64,17 +64,22 @@ def by_hand(
     )
 
 
-def element(formula: Formula, letters: dict[str, Tensor]) -> float:
-    """The value of one element, in float64, at the cost of its own terms."""
-    total = 0.0
+def terms(formula: Formula, letters: dict[str, Tensor]) -> Tensor:
+    """The terms of one element, in float64, [formula.count]."""
+    found = [torch.zeros(0, dtype=torch.float64)]
     for product in formula.products:
         parts = []
         for factor in product.factors:
             index = tuple(part if isinstance(part, int) else part.as_slice() for part in factor.index)
             part = letters[factor.operand][index].double()
             parts.append(part.flip(factor.flip) if factor.flip else part)
-        total += float(parts[0].sum() if len(parts) == 1 else (parts[0] * parts[1]).sum())
-    return total
+        found.append((parts[0] if len(parts) == 1 else parts[0] * parts[1]).reshape(-1))
+    return torch.cat(found)
+
+
+def element(formula: Formula, letters: dict[str, Tensor]) -> float:
+    """The value of one element, in float64, at the cost of its own terms."""
+    return float(terms(formula, letters).sum())
 
 
 def _add_all(spec: ConvSpec, sides: Sides, sums: Sides, progress: Callable[[float], None]) -> None:

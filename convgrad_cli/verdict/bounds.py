@@ -1,12 +1,14 @@
-"""How far a correct gradient may be from the exact one: unit roundoffs, term counts, and the bound D1.
+"""How far a correct number may be from the exact one, for every arithmetic that convolutions are computed in.
 
-D1 holds for any order of summation, with or without FMA, blocking or threads (Higham, "Accuracy and Stability of
-Numerical Algorithms", 2002, section 4.2): accumulating n terms t in a format of unit roundoff u_a and storing in one
-of u_o errs by at most A + u_o * (|exact| + A) with A = n * u_a * sum|t| (+ n * eta_a for underflow).
+Each bound adds n terms t of magnitude S = sum|t|; u is a unit roundoff, eta half of the smallest subnormal number.
+They hold for any order of summation, with or without FMA, blocking or threads (Higham, "Accuracy and Stability of
+Numerical Algorithms", 2002, sections 3.1 and 4.2).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from math import prod
 
 import torch
@@ -19,22 +21,110 @@ from convgrad_cli.tensors.operands import Tensor, fold_border
 ROUNDOFF = {torch.float64: 2.0**-53, torch.float32: 2.0**-24, torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8}
 UNDERFLOW = {torch.float64: 2.0**-1075, torch.float32: 2.0**-150, torch.float16: 2.0**-25, torch.bfloat16: 2.0**-134}
 ACCUMULATE = {torch.float16: torch.float32, torch.bfloat16: torch.float32}
+BITS = {torch.float64: 53, torch.float32: 24, torch.float16: 11, torch.bfloat16: 8}
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What a bound depends on, for each element of one tensor.
+
+    `terms` is how many products n an element adds, `magnitude` S = sum|t| (or less, for a bound that is then too
+    small), `exact` the value, `partials` in how many parts a sum may be stored on the way; `products` is False for the
+    bias gradient, which multiplies nothing.
+    """
+
+    terms: Tensor
+    magnitude: Tensor
+    exact: Tensor
+    partials: int = 1
+    products: bool = True
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """One way to compute a sum of products. `bound` takes Sums and the dtype of the result.
+
+    `dtypes` are those of results it can be told apart in. `input_bits` are the significant bits that operands keep,
+    None for all; `exact_sums` says that sums which fit into the accumulator are exact, and the result is their rounded
+    value.
+    """
+
+    name: str
+    title: str
+    bound: Callable[[Sums, torch.dtype], Tensor]
+    dtypes: tuple[torch.dtype, ...] = tuple(ROUNDOFF)
+    input_bits: int | None = None
+    exact_sums: bool = True
+
+
+def _rounded(sums: Sums, dtype: torch.dtype) -> Tensor:
+    return ROUNDOFF[dtype] * sums.exact.abs() + UNDERFLOW[dtype]
+
+
+def _direct(sums: Sums, dtype: torch.dtype) -> Tensor:
+    accumulate = ACCUMULATE.get(dtype, dtype)
+    summing = sums.terms * (ROUNDOFF[accumulate] * sums.magnitude + UNDERFLOW[accumulate])
+    if accumulate == dtype:
+        return summing
+    return summing + ROUNDOFF[dtype] * (sums.exact.abs() + summing) + UNDERFLOW[dtype]
+
+
+def _partial(sums: Sums, dtype: torch.dtype) -> Tensor:
+    """A sum in T parts, each stored in the result's dtype: col2im, split-K, a weight gradient per sample."""
+    u, stores = ROUNDOFF[dtype], sums.partials + 1
+    accumulate = ROUNDOFF[ACCUMULATE.get(dtype, dtype)]
+    factor = sums.terms * accumulate + stores * u * (1 + sums.partials * u)
+    return factor * sums.magnitude + stores * UNDERFLOW[dtype] + sums.terms * UNDERFLOW[torch.float32]
+
+
+def _short(sums: Sums, dtype: torch.dtype) -> Tensor:
+    return sums.terms * (ROUNDOFF[dtype] * sums.magnitude + UNDERFLOW[dtype])
+
+
+def _narrow_inputs(roundoff: float) -> Callable[[Sums, torch.dtype], Tensor]:
+    def bound(sums: Sums, dtype: torch.dtype) -> Tensor:
+        accumulate = ROUNDOFF[ACCUMULATE.get(dtype, dtype)]
+        if sums.products:
+            factor = (1 + roundoff) ** 2 * (1 + sums.terms * accumulate) - 1
+        else:
+            factor = roundoff + sums.terms * accumulate
+        return factor * sums.magnitude + _rounded(sums, dtype)
+
+    return bound
+
+
+WIDE, SHORT = (torch.float32,), (torch.float16, torch.bfloat16)
+ARITHMETICS = {
+    found.name: found
+    for found in (
+        Arithmetic("exact", "correctly rounded", _rounded),
+        Arithmetic("direct", "any order of summation", _direct),
+        Arithmetic("partial", "partial sums stored in 16 bits", _partial, SHORT, exact_sums=False),
+        Arithmetic("short", "sums kept in 16 bits", _short, SHORT, exact_sums=False),
+        Arithmetic("tf32", "operands rounded to TF32", _narrow_inputs(2.0**-10), WIDE, input_bits=11),
+        Arithmetic("bf16", "operands rounded to bfloat16", _narrow_inputs(2.0**-8), WIDE, input_bits=8),
+    )
+}
+"""By name, the narrowest first."""
+
+
+def arithmetics_of(dtype: torch.dtype) -> list[Arithmetic]:
+    """Those that a result of `dtype` may have been computed in, the narrowest first."""
+    return [arithmetic for arithmetic in ARITHMETICS.values() if dtype in arithmetic.dtypes]
 
 
 def direct_bound(
-    terms: Tensor, magnitude: Tensor, exact: Tensor, dtype: torch.dtype, accumulate: torch.dtype | None = None
+    terms: Tensor, magnitude: Tensor, exact: Tensor, dtype: torch.dtype, arithmetic: str = "direct"
 ) -> Tensor:
-    """D1 for each element: `terms` n, `magnitude` sum|t| and `exact` in float64, `dtype` that of the gradient.
-
-    `accumulate` is the format of the partial sums: float32 for 16-bit types unless given, else `dtype` itself. Adds
-    the error of an `exact` that was itself summed in float64.
-    """
-    accumulate = accumulate or ACCUMULATE.get(dtype, dtype)
-    summing = terms * (ROUNDOFF[accumulate] * magnitude + UNDERFLOW[accumulate])
-    bound = summing
-    if accumulate != dtype:
-        bound = summing + ROUNDOFF[dtype] * (exact.abs() + summing) + UNDERFLOW[dtype]
+    """How far a number of `dtype` may be from an `exact` that was itself summed in float64, its error included."""
+    bound = ARITHMETICS[arithmetic].bound(Sums(terms, magnitude, exact), dtype)
     return bound + terms * ROUNDOFF[torch.float64] * magnitude
+
+
+def partial_sums(spec: ConvSpec, operand: str) -> int:
+    """In how many parts a sum is stored where it is not kept in one: taps for positions, samples for the rest."""
+    positions = "output" if spec.transposed else "input"
+    return prod(spec.kernel_size) if operand == positions else spec.batch_size or 1
 
 
 def term_counts(spec: ConvSpec, operand: str) -> Tensor:

@@ -34,14 +34,11 @@ def judge(
     actual: Tensor,
     expected: Tensor,
     magnitude: Tensor,
-    accumulate: torch.dtype | None = None,
+    arithmetic: str = "direct",
 ) -> Judgement:
-    """Compare `actual`, in its own dtype, with `expected` and `magnitude` (the sum of |terms|), both float64.
-
-    `accumulate` is the format that partial sums are taken to have, float32 at least unless it is given.
-    """
+    """Compare `actual`, in its own dtype, with `expected` and `magnitude` (the sum of |terms|), both float64."""
     return compare(
-        actual, expected, direct_bound(term_counts(spec, operand), magnitude, expected, actual.dtype, accumulate)
+        actual, expected, direct_bound(term_counts(spec, operand), magnitude, expected, actual.dtype, arithmetic)
     )
 
 
