@@ -1,0 +1,158 @@
+"""An Examination as the plain data of a Report: verdicts, findings, and the elements that matter."""
+
+from __future__ import annotations
+
+
+import torch
+
+from convgrad_cli.commands.describe import element
+from convgrad_cli.geometry.formula import LETTERS
+from convgrad_cli.geometry.spec import ConvSpec
+from convgrad_cli.report import Check, Element, Finding, Lazy, Table, Verdict
+from convgrad_cli.tensors.operands import Operands, Tensor
+from convgrad_cli.verdict.bounds import ARITHMETICS
+from convgrad_cli.verdict.conditions import Tried
+from convgrad_cli.verdict.examine import Examination, Judged
+from convgrad_cli.verdict.probes import Probed
+
+WORST = 5  # elements of a tensor that stand for all that are wrong
+SMALL = 10**4  # elements up to which a report lists a tensor whole
+
+
+def describe_check(name: str, arithmetic: str, callable: bool, found: Examination) -> Check:
+    """The verdicts of an examination in words. `callable`: whether the target could be probed."""
+    verdicts = tuple(_verdict(one) for one in found.judged)
+    conditions = tuple(_condition(tried) for tried in found.conditions)
+    refused = tuple(Finding(f"probe {probe}", "ERROR", why) for probe, why in dict.fromkeys(found.refused))
+    return Check(
+        target=name,
+        verdict=found.verdict,
+        reason=_reason(found, verdicts, (*refused, *conditions)),
+        arithmetic=arithmetic,
+        verdicts=verdicts,
+        conditions=(*refused, *conditions),
+        unchecked=_unchecked(found, callable),
+    )
+
+
+def tables_of(spec: ConvSpec, operands: Operands, found: Examination) -> tuple[Table, ...]:
+    """The elements of every tensor, or the worst of a large one: on the real data, or on the probe that shows more."""
+    return tuple(_table(spec, operands, one) for one in found.judged if one.certificate is not None)
+
+
+def _verdict(one: Judged) -> Verdict:
+    tensor = _tensor(one.operand)
+    probes = tuple(_probe_finding(probed, one.operand) for probed in one.probed)
+    if one.certificate is None or one.wrong is None:
+        return Verdict(tensor, one.verdict, one.reason, 0, 0, float("inf"), None, probes)
+    ratio = one.certificate.ratio(ARITHMETICS[one.declared]).flatten()
+    worst = int(ratio.argmax())
+    index = _unravel(worst, one.wrong.shape)
+    title = ARITHMETICS[one.narrowest].title if one.narrowest else ""
+    bits = one.certificate.bits(index)
+    return Verdict(
+        tensor=tensor,
+        verdict=one.verdict,
+        reason=one.reason,
+        elements=one.wrong.numel(),
+        wrong=int(one.wrong.sum()),
+        ratio=float(ratio[worst]),
+        worst=index if float(ratio[worst]) > 0 else None,
+        probes=probes,
+        arithmetic=title,
+        bits=bits,
+        pattern=one.pattern,
+    )
+
+
+def _probe_finding(probed: Probed, operand: str) -> Finding:
+    if not probed.failed:
+        return Finding(probed.probe.name, "PASS")
+    off = torch.where(probed.wrong, (probed.actual.double() - probed.expected).abs(), 0.0).nan_to_num(nan=float("inf"))
+    index = _unravel(int(off.flatten().argmax()), probed.wrong.shape)
+    name = f"{LETTERS[operand]}[{','.join(map(str, index))}]"
+    share = f"{int(probed.wrong.sum()):,} of {probed.wrong.numel():,} elements differ"
+    return Finding(
+        probed.probe.name,
+        "FAIL",
+        f"{share}; {name} is {float(probed.actual[index]):.9g}, exactly {float(probed.expected[index]):.9g}",
+        (_tensor(operand),),
+    )
+
+
+def _condition(tried: Tried) -> Finding:
+    outcome = "ERROR" if tried.refused else "FAIL" if tried.tensors else "PASS"
+    tensors = tuple(_tensor(name) for name in tried.tensors)
+    return Finding(tried.name, outcome, tried.detail or ("differs from the exact numbers" if tensors else ""), tensors)
+
+
+def _reason(found: Examination, verdicts: tuple[Verdict, ...], conditions: tuple[Finding, ...]) -> str:
+    """One sentence for the overall verdict."""
+    if found.verdict == "PASS":
+        probes = {finding.name for verdict in verdicts for finding in verdict.probes}
+        exact = "exact on every probe, and " if probes else ""
+        return f"{exact}every element is proved within its rounding bound"
+    bad = [v for v in verdicts if v.verdict == found.verdict]
+    if bad:
+        return "; ".join(f"{verdict.tensor}: {verdict.reason}" for verdict in bad)
+    failing = [finding for finding in conditions if finding.outcome == found.verdict]
+    return "; ".join(f"{f.name}: {', '.join(f.tensors) or f.detail}" for f in failing)
+
+
+def _unchecked(found: Examination, callable: bool) -> tuple[str, ...]:
+    missing = tuple(f"{_tensor(name)}: the target gives none" for name in found.unjudged)
+    if not callable:
+        return (*missing, "saved numbers cannot be probed: bounds and the reading of precision are all there is")
+    wrong = [one.operand for one in found.judged if any(probed.failed for probed in one.probed)]
+    skipped = (f"other conditions for {', '.join(map(_tensor, wrong))}, wrong without them",) if wrong else ()
+    return (*missing, *skipped)
+
+
+def _table(spec: ConvSpec, operands: Operands, one: Judged) -> Table:
+    """Where only a probe shows the fault, its numbers: integers that can be followed by hand."""
+    assert one.certificate is not None
+    assert one.wrong is not None
+    failed = next((probed for probed in one.probed if probed.failed), None)
+    if failed is not None and not bool(one.wrong.any()):
+        error = (failed.actual.double() - failed.expected).abs()
+        order = torch.where(failed.wrong, error.nan_to_num(nan=float("inf")), -1.0)
+        bound = torch.zeros_like(error)
+        return _listed(spec, failed.probe.operands, one.operand, failed.actual, failed.expected, error, bound, order)
+    certificate, declared = one.certificate, ARITHMETICS[one.declared]
+    ratio = certificate.ratio(declared)
+    error = torch.where(ratio == 0, 0.0, certificate.error)
+    order = torch.where(one.wrong, ratio, ratio.clamp(max=1) - 2)
+    bound = certificate.bound(declared)
+    return _listed(spec, operands, one.operand, certificate.actual, certificate.exact, error, bound, order)
+
+
+def _listed(
+    spec: ConvSpec,
+    operands: Operands,
+    operand: str,
+    actual: Tensor,
+    exact: Tensor,
+    error: Tensor,
+    bound: Tensor,
+    order: Tensor,
+) -> Table:
+    shape, letters = tuple(actual.shape), operands.letters(spec)
+    routes = {"actual": actual, "expected": exact}
+    worst = tuple(order.flatten().topk(min(WORST, order.numel())).indices.tolist())
+    bound = bound.expand(shape)
+
+    def make(flat: int) -> Element:
+        index = _unravel(flat, shape)
+        return element(spec, operand, index, letters, routes, operands.ones, float(error[index]), float(bound[index]))
+
+    if order.numel() <= SMALL:
+        return Table(_tensor(operand), shape, Lazy(order.numel(), make), worst)
+    return Table(_tensor(operand), shape, Lazy(len(worst), lambda i: make(worst[i])), tuple(range(len(worst))))
+
+
+def _tensor(operand: str) -> str:
+    return operand if operand == "output" else f"grad_{operand}"
+
+
+def _unravel(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), shape))

@@ -1,0 +1,194 @@
+"""The same exact numbers under other conditions: memory formats, requests, repeats, buffers, sizes.
+
+What a right gradient is does not depend on any of them, so every answer must be bit for bit the exact one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product as every
+
+import torch
+
+from convgrad_cli.errors import ConvGradError
+from convgrad_cli.geometry.spec import ConvSpec
+from convgrad_cli.gradients.gradients import Gradients
+from convgrad_cli.gradients.target import WANTED, Answer, Call, Target, TargetError
+from convgrad_cli.safe import safe
+from convgrad_cli.verdict.bounds import Arithmetic
+from convgrad_cli.verdict.probes import Probe, logic_probe
+
+LAYOUTS = ("channels_last", "sliced", "transposed")
+MOVED = ("input", "weight", "grad_output")
+CHEAP = ("repeat", "stride-0", *LAYOUTS, "masks", "inputs")
+CONDITIONS = (*CHEAP, "poison", "accumulate", "sizes")
+"""By name, what `--conditions` takes; "all" is all of them."""
+
+AROUND = (8, 15, 16, 17)  # where vector tails and blocks begin and end
+LARGEST = 2 * 10**9  # multiply-adds of a layer whose batch or channels were changed
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One condition: the tensors that were not the exact ones there, and why in a sentence; or what was refused."""
+
+    name: str
+    tensors: tuple[str, ...] = ()
+    detail: str = ""
+    refused: bool = False
+
+
+def choose_conditions(text: str | None) -> tuple[str, ...]:
+    """The conditions that `--conditions` names: "all", "none", or a list; the cheap ones unless it is given."""
+    if text is None:
+        return CHEAP
+    if text in ("all", "none"):
+        return CONDITIONS if text == "all" else ()
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in CONDITIONS:
+            raise ConvGradError(f"--conditions {safe(name)!r} is not one of all, none, {', '.join(CONDITIONS)}")
+    return names
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A target, and the numbers that it is tried on; `judged` are the tensors that it gives."""
+
+    spec: ConvSpec
+    target: Target
+    arithmetic: Arithmetic
+    dtype: torch.dtype
+    seed: int
+    judged: tuple[str, ...]
+
+    def run(self, names: Sequence[str]) -> Iterator[Tried]:
+        """Each condition of `names` that the target understands; a combination that fails is tried in its parts."""
+        probe = logic_probe(self.spec, self.dtype, self.arithmetic, self.seed)
+        tries: dict[str, Callable[[Probe], Iterator[Tried]]] = {
+            "repeat": self._repeat,
+            "stride-0": self._constant,
+            **{layout: partial(self._layout, layout=layout) for layout in LAYOUTS},
+            "masks": self._masks,
+            "inputs": self._inputs,
+            "poison": partial(self._one, name="buffers of NaN", call=Call(poison=True)),
+            "accumulate": self._accumulate,
+            "sizes": self._sizes,
+        }
+        needs = {"masks": "wanted", "poison": "poison", "accumulate": "accumulate"}
+        needs |= dict.fromkeys((*LAYOUTS, "stride-0"), "layouts")
+        for name in names:
+            if needs.get(name) in (None, *self.target.allows):
+                yield from tries[name](probe)
+
+    def _one(
+        self, probe: Probe, name: str, call: Call, spec: ConvSpec | None = None, offset: float = 0.0
+    ) -> Iterator[Tried]:
+        """One call; what it asks for must be exactly what the probe says, plus `offset`."""
+        spec = spec or self.spec
+        try:
+            answer = self.target.run(spec, probe.operands, call)
+        except TargetError as error:
+            yield Tried(name, detail=str(error), refused=True)
+            return
+        asked = [n for n in self.judged if n in probe.proves and (n == "output" or n in call.wanted)]
+        wrong = tuple(n for n in asked if not _exact(spec, probe, answer, n, 0.0 if n == "output" else offset))
+        yield Tried(name, wrong, _detail(answer, wrong))
+
+    def _repeat(self, probe: Probe) -> Iterator[Tried]:
+        """Three times the same call, the last after one of another shape: bit for bit the same."""
+        spec = self.spec
+        other = replace(spec, batch_size=2 if spec.batch_size == 1 else 1)
+        try:
+            first = self.target.run(spec, probe.operands)
+            second = self.target.run(spec, probe.operands)
+            self.target.run(other, logic_probe(other, self.dtype, self.arithmetic, self.seed + 1).operands)
+            third = self.target.run(spec, probe.operands)
+        except TargetError as error:
+            yield Tried("repeat", detail=str(error), refused=True)
+            return
+        for name, again in (("repeat", second), ("repeat after another shape", third)):
+            wrong = tuple(n for n in self.judged if not _same(first.gradients, again.gradients, n))
+            yield Tried(name, wrong, "the same call gave other numbers" if wrong else "")
+
+    def _constant(self, probe: Probe) -> Iterator[Tried]:
+        """An upstream gradient of one number with stride 0, as the backward of `y.sum()` hands it over."""
+        operands = replace(probe.operands, grad_output=torch.ones_like(probe.operands.grad_output))
+        constant = replace(probe, operands=operands)
+        yield from self._one(constant, "stride-0 g", Call(layouts={"grad_output": "expanded"}))
+
+    def _layout(self, probe: Probe, layout: str) -> Iterator[Tried]:
+        """All operands in this memory format; where that fails, each of them alone."""
+        [together] = self._one(probe, f"{layout} x, w, g", Call(layouts=dict.fromkeys(MOVED, layout)))
+        alone = [
+            tried
+            for operand, letter in zip(MOVED, "xwg", strict=True)
+            if together.tensors or together.refused
+            for tried in self._one(probe, f"{layout} {letter}", Call(layouts={operand: layout}))
+        ]
+        failing = [tried for tried in alone if tried.tensors or tried.refused]
+        yield from failing or [together]
+
+    def _masks(self, probe: Probe) -> Iterator[Tried]:
+        """Every choice of gradients that may be asked for, but the whole."""
+        there = [name for name in WANTED if name in self.judged]
+        bad: list[Tried] = []
+        for chosen in every((False, True), repeat=len(there)):
+            wanted = tuple(name for name, asked in zip(there, chosen, strict=True) if asked)
+            if wanted and len(wanted) < len(there):
+                bad += self._one(probe, f"only {' and '.join(wanted)} asked for", Call(wanted=wanted))
+        failing = [tried for tried in bad if tried.tensors or tried.refused]
+        yield from failing or [Tried(f"{len(bad)} request masks")]
+
+    def _inputs(self, probe: Probe) -> Iterator[Tried]:
+        """Whether the operands are left as they were."""
+        try:
+            changed = self.target.run(self.spec, probe.operands).changed
+        except TargetError as error:
+            yield Tried("operands untouched", detail=str(error), refused=True)
+            return
+        yield Tried("operands untouched", changed, f"writes to {', '.join(changed)}" if changed else "")
+
+    def _accumulate(self, probe: Probe) -> Iterator[Tried]:
+        """Leaves that already hold a gradient of ones."""
+        yield from self._one(probe, "gradients already there", Call(accumulate=True), offset=1.0)
+
+    def _sizes(self, _: Probe) -> Iterator[Tried]:
+        """Batches and channels around the sizes of vectors and blocks."""
+        spec, groups = self.spec, self.spec.groups
+        changed = [(f"batch {n}", replace(spec, batch_size=n)) for n in AROUND if spec.batch_size is not None]
+        for n in AROUND:
+            both = replace(spec, in_channels=n * groups, out_channels=n * groups)
+            changed.append((f"{n} channels a group", both))
+            changed.append((f"{n} groups of one channel", replace(spec, in_channels=n, out_channels=n, groups=n)))
+        for name, other in changed:
+            if other.macs <= LARGEST:
+                probe = logic_probe(other, self.dtype, self.arithmetic, self.seed)
+                yield from self._one(probe, name, Call(), other)
+
+
+def _exact(spec: ConvSpec, probe: Probe, answer: Answer, name: str, offset: float) -> bool:
+    actual = answer.gradients.named().get(name)
+    if actual is None:
+        return False
+    expected, certified = probe.expected(spec, name)
+    return bool(((actual.double() == expected + offset) | ~certified).all())
+
+
+def _same(first: Gradients, again: Gradients, name: str) -> bool:
+    one, other = first.named().get(name), again.named().get(name)
+    return one is None or (other is not None and torch.equal(one.nan_to_num(), other.nan_to_num()))
+
+
+def _detail(answer: Answer, wrong: Sequence[str]) -> str:
+    there = answer.gradients.named()
+    for name in wrong:
+        if name in answer.misshapen:
+            return f"{name} has shape {'x'.join(map(str, answer.misshapen[name]))}"
+        if name not in there:
+            return f"{name} is missing"
+        if not bool(there[name].isfinite().all()):
+            return f"{name} has NaN or infinities"
+    return ""
