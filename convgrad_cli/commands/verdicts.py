@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 
 import torch
 
@@ -43,24 +44,21 @@ def tables_of(spec: ConvSpec, operands: Operands, found: Examination) -> tuple[T
 def _verdict(one: Judged) -> Verdict:
     tensor = _tensor(one.operand)
     probes = tuple(_probe_finding(probed, one.operand) for probed in one.probed)
-    if one.certificate is None or one.wrong is None:
+    if one.certificate is None:
         return Verdict(tensor, one.verdict, one.reason, 0, 0, float("inf"), None, probes)
-    ratio = one.certificate.ratio(ARITHMETICS[one.declared]).flatten()
-    worst = int(ratio.argmax())
-    index = _unravel(worst, one.wrong.shape)
-    title = ARITHMETICS[one.narrowest].title if one.narrowest else ""
-    bits = one.certificate.bits(index)
+    declared = ARITHMETICS[one.declared]
+    [worst] = one.certificate.worst(declared, 1)
     return Verdict(
         tensor=tensor,
         verdict=one.verdict,
         reason=one.reason,
-        elements=one.wrong.numel(),
-        wrong=int(one.wrong.sum()),
-        ratio=float(ratio[worst]),
-        worst=index if float(ratio[worst]) > 0 else None,
+        elements=one.certificate.exact.numel(),
+        wrong=len(one.certificate.wrong(declared)),
+        ratio=worst.ratio,
+        worst=worst.index if worst.ratio > 0 else None,
         probes=probes,
-        arithmetic=title,
-        bits=bits,
+        arithmetic=ARITHMETICS[one.narrowest].title if one.narrowest else "",
+        bits=worst.bits,
         pattern=one.pattern,
     )
 
@@ -111,43 +109,50 @@ def _unchecked(found: Examination, callable: bool) -> tuple[str, ...]:
 def _table(spec: ConvSpec, operands: Operands, one: Judged) -> Table:
     """Where only a probe shows the fault, its numbers: integers that can be followed by hand."""
     assert one.certificate is not None
-    assert one.wrong is not None
-    failed = next((probed for probed in one.probed if probed.failed), None)
-    if failed is not None and not bool(one.wrong.any()):
-        error = (failed.actual.double() - failed.expected).abs()
-        order = torch.where(failed.wrong, error.nan_to_num(nan=float("inf")), -1.0)
-        bound = torch.zeros_like(error)
-        return _listed(spec, failed.probe.operands, one.operand, failed.actual, failed.expected, error, bound, order)
     certificate, declared = one.certificate, ARITHMETICS[one.declared]
-    ratio = certificate.ratio(declared)
-    error = torch.where(ratio == 0, 0.0, certificate.error)
-    order = torch.where(one.wrong, ratio, ratio.clamp(max=1) - 2)
-    bound = certificate.bound(declared)
-    return _listed(spec, operands, one.operand, certificate.actual, certificate.exact, error, bound, order)
+    failed = next((probed for probed in one.probed if probed.failed), None)
+    if failed is not None and not len(certificate.wrong(declared)):
+        off = (failed.actual.double() - failed.expected.double()).abs().nan_to_num(nan=float("inf"))
+        order = torch.where(failed.wrong, off, 0.0).flatten()
+        worst = order.topk(min(WORST, len(order))).indices.tolist()
+        routes = {"actual": failed.actual, "expected": failed.expected.double()}
+        make = _maker(spec, failed.probe.operands, one.operand, routes, lambda i: (float(off.flatten()[i]), 0.0))
+    else:
+        worst = [_flat(at.index, certificate.exact.shape) for at in certificate.worst(declared, WORST)]
+        routes = {"actual": certificate.actual, "expected": certificate.exact}
+
+        def judged(flat: int) -> tuple[float, float]:
+            at = certificate.at(declared, flat)
+            return at.error, at.bound
+
+        make = _maker(spec, operands, one.operand, routes, judged)
+    tensor, shape, count = _tensor(one.operand), tuple(certificate.exact.shape), certificate.exact.numel()
+    if count <= SMALL:
+        return Table(tensor, shape, Lazy(count, make), tuple(worst))
+    return Table(tensor, shape, Lazy(len(worst), lambda i: make(worst[i])), tuple(range(len(worst))))
 
 
-def _listed(
+def _maker(
     spec: ConvSpec,
     operands: Operands,
     operand: str,
-    actual: Tensor,
-    exact: Tensor,
-    error: Tensor,
-    bound: Tensor,
-    order: Tensor,
-) -> Table:
-    shape, letters = tuple(actual.shape), operands.letters(spec)
-    routes = {"actual": actual, "expected": exact}
-    worst = tuple(order.flatten().topk(min(WORST, order.numel())).indices.tolist())
-    bound = bound.expand(shape)
+    routes: dict[str, Tensor],
+    judged: Callable[[int], tuple[float, float]],
+) -> Callable[[int], Element]:
+    letters = operands.letters(spec)
 
     def make(flat: int) -> Element:
-        index = _unravel(flat, shape)
-        return element(spec, operand, index, letters, routes, operands.ones, float(error[index]), float(bound[index]))
+        index = _unravel(flat, routes["expected"].shape)
+        return element(spec, operand, index, letters, routes, operands.ones, *judged(flat))
 
-    if order.numel() <= SMALL:
-        return Table(_tensor(operand), shape, Lazy(order.numel(), make), worst)
-    return Table(_tensor(operand), shape, Lazy(len(worst), lambda i: make(worst[i])), tuple(range(len(worst))))
+    return make
+
+
+def _flat(index: tuple[int, ...], shape: tuple[int, ...]) -> int:
+    flat = 0
+    for at, size in zip(index, shape, strict=True):
+        flat = flat * size + at
+    return flat
 
 
 def _tensor(operand: str) -> str:

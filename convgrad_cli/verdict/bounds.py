@@ -26,18 +26,29 @@ BITS = {torch.float64: 53, torch.float32: 24, torch.float16: 11, torch.bfloat16:
 
 @dataclass(frozen=True)
 class Sums:
-    """What a bound depends on, for each element of one tensor.
-
-    `terms` is how many products n an element adds, `magnitude` S = sum|t| (or less, for a bound that is then too
-    small), `exact` the value, `partials` in how many parts a sum may be stored on the way; `products` is False for the
-    bias gradient, which multiplies nothing.
-    """
+    """How one tensor is summed: `terms` is how many products n each element adds, `partials` in how many parts a sum
+    may be stored on the way; `products` is False for the bias gradient, which multiplies nothing."""
 
     terms: Tensor
-    magnitude: Tensor
-    exact: Tensor
     partials: int = 1
     products: bool = True
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A bound per element: `magnitude` * S + `value` * |exact| + `constant`."""
+
+    magnitude: Tensor
+    value: Tensor
+    constant: Tensor
+
+    def at(self, magnitude: Tensor, exact: Tensor) -> Tensor:
+        """The bound itself, for S = sum|t| (or less, for a bound that is then too small) and exact values."""
+        return self.magnitude * magnitude + self.value * exact.abs() + self.constant
+
+    def select(self, flat: Tensor) -> Bound:
+        """That of the elements at flat indices, where the counts of terms repeat along the tensor."""
+        return Bound(*(part[flat % len(part)] for part in (self.magnitude, self.value, self.constant)))
 
 
 @dataclass(frozen=True)
@@ -51,44 +62,46 @@ class Arithmetic:
 
     name: str
     title: str
-    bound: Callable[[Sums, torch.dtype], Tensor]
+    bound: Callable[[Sums, torch.dtype], Bound]
     dtypes: tuple[torch.dtype, ...] = tuple(ROUNDOFF)
     input_bits: int | None = None
     exact_sums: bool = True
 
 
-def _rounded(sums: Sums, dtype: torch.dtype) -> Tensor:
-    return ROUNDOFF[dtype] * sums.exact.abs() + UNDERFLOW[dtype]
+def _rounded(sums: Sums, dtype: torch.dtype) -> Bound:
+    zero = torch.zeros_like(sums.terms)
+    return Bound(zero, zero + ROUNDOFF[dtype], zero + UNDERFLOW[dtype])
 
 
-def _direct(sums: Sums, dtype: torch.dtype) -> Tensor:
+def _direct(sums: Sums, dtype: torch.dtype) -> Bound:
     accumulate = ACCUMULATE.get(dtype, dtype)
-    summing = sums.terms * (ROUNDOFF[accumulate] * sums.magnitude + UNDERFLOW[accumulate])
+    n, zero = sums.terms, torch.zeros_like(sums.terms)
+    summing, underflow = n * ROUNDOFF[accumulate], n * UNDERFLOW[accumulate]
     if accumulate == dtype:
-        return summing
-    return summing + ROUNDOFF[dtype] * (sums.exact.abs() + summing) + UNDERFLOW[dtype]
+        return Bound(summing, zero, underflow)
+    u = ROUNDOFF[dtype]
+    return Bound(summing * (1 + u), zero + u, underflow * (1 + u) + UNDERFLOW[dtype])
 
 
-def _partial(sums: Sums, dtype: torch.dtype) -> Tensor:
+def _partial(sums: Sums, dtype: torch.dtype) -> Bound:
     """A sum in T parts, each stored in the result's dtype: col2im, split-K, a weight gradient per sample."""
-    u, stores = ROUNDOFF[dtype], sums.partials + 1
-    accumulate = ROUNDOFF[ACCUMULATE.get(dtype, dtype)]
-    factor = sums.terms * accumulate + stores * u * (1 + sums.partials * u)
-    return factor * sums.magnitude + stores * UNDERFLOW[dtype] + sums.terms * UNDERFLOW[torch.float32]
+    u, stores, accumulate = ROUNDOFF[dtype], sums.partials + 1, ACCUMULATE.get(dtype, dtype)
+    factor = sums.terms * ROUNDOFF[accumulate] + stores * u * (1 + sums.partials * u)
+    constant = sums.terms * UNDERFLOW[accumulate] + stores * UNDERFLOW[dtype]
+    return Bound(factor, torch.zeros_like(factor), constant)
 
 
-def _short(sums: Sums, dtype: torch.dtype) -> Tensor:
-    return sums.terms * (ROUNDOFF[dtype] * sums.magnitude + UNDERFLOW[dtype])
+def _short(sums: Sums, dtype: torch.dtype) -> Bound:
+    factor = sums.terms * ROUNDOFF[dtype]
+    return Bound(factor, torch.zeros_like(factor), sums.terms * UNDERFLOW[dtype])
 
 
-def _narrow_inputs(roundoff: float) -> Callable[[Sums, torch.dtype], Tensor]:
-    def bound(sums: Sums, dtype: torch.dtype) -> Tensor:
-        accumulate = ROUNDOFF[ACCUMULATE.get(dtype, dtype)]
-        if sums.products:
-            factor = (1 + roundoff) ** 2 * (1 + sums.terms * accumulate) - 1
-        else:
-            factor = roundoff + sums.terms * accumulate
-        return factor * sums.magnitude + _rounded(sums, dtype)
+def _narrow_inputs(roundoff: float) -> Callable[[Sums, torch.dtype], Bound]:
+    def bound(sums: Sums, dtype: torch.dtype) -> Bound:
+        summing = sums.terms * ROUNDOFF[ACCUMULATE.get(dtype, dtype)]
+        factor = (1 + roundoff) ** 2 * (1 + summing) - 1 if sums.products else roundoff + summing
+        zero = torch.zeros_like(factor)
+        return Bound(factor, zero + ROUNDOFF[dtype], zero + UNDERFLOW[dtype])
 
     return bound
 
@@ -117,7 +130,7 @@ def direct_bound(
     terms: Tensor, magnitude: Tensor, exact: Tensor, dtype: torch.dtype, arithmetic: str = "direct"
 ) -> Tensor:
     """How far a number of `dtype` may be from an `exact` that was itself summed in float64, its error included."""
-    bound = ARITHMETICS[arithmetic].bound(Sums(terms, magnitude, exact), dtype)
+    bound = ARITHMETICS[arithmetic].bound(Sums(terms), dtype).at(magnitude, exact)
     return bound + terms * ROUNDOFF[torch.float64] * magnitude
 
 

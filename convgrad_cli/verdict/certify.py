@@ -7,117 +7,189 @@ tensor itself; but S is at least |exact|, and at least any part of itself, which
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
-from math import log2
+from math import log2, prod
 
 import torch
 
+from convgrad_cli.geometry.derivation import formula
 from convgrad_cli.geometry.spec import ConvSpec
+from convgrad_cli.gradients.by_hand import terms
 from convgrad_cli.tensors.operands import Operands, Tensor
-from convgrad_cli.verdict.bounds import BITS, Arithmetic, Sums, arithmetics_of, partial_sums, term_counts
-from convgrad_cli.verdict.reference import exact_element, magnitude, part_of_magnitude, reference
+from convgrad_cli.verdict.bounds import BITS, Arithmetic, Bound, Sums, arithmetics_of, partial_sums, term_counts
+from convgrad_cli.verdict.reference import Reference, exact_element, magnitude, part_of_magnitude
 
-CHEAP = 10**7  # multiply-adds up to which every magnitude is there at once
+CHEAP = 10**6  # multiply-adds up to which every magnitude is computed at once
+FEW = 64  # elements whose terms are added up one by one; for more the whole magnitude is cheaper
+BLOCK = 2**17  # elements looked at together, so that they stay in the processor's cache
+
+
+@dataclass(frozen=True)
+class At:
+    """One element: its error, the bound on it, and the effective bits (log2 S - log2 error, at most the dtype's)."""
+
+    index: tuple[int, ...]
+    error: float
+    bound: float
+    bits: float
+
+    @property
+    def ratio(self) -> float:
+        """The error in units of its bound; infinite where it is no number."""
+        if self.error == 0:
+            return 0.0
+        return self.error / self.bound if self.error < float("inf") and self.bound > 0 else float("inf")
 
 
 class Certificate:
     """One tensor of one call beside its exact values; magnitudes are found as far as they are needed.
 
-    `error` is |actual - exact| in float64, infinite or NaN where `actual` is and the exact value is not. `actual` is
-    judged as a tensor of the operands' dtype, whatever dtype it came in.
+    `actual` is judged as a tensor of the operands' dtype, whatever dtype it came in.
     """
 
-    def __init__(
-        self,
-        spec: ConvSpec,
-        operands: Operands,
-        operand: str,
-        actual: Tensor,
-        progress: Callable[[float], None] | None = None,
-    ) -> None:
-        self.spec, self.operands, self.operand, self.actual = spec, operands, operand, actual
+    def __init__(self, spec: ConvSpec, operands: Operands, operand: str, actual: Tensor, reference: Reference) -> None:
+        self.spec, self.operands, self.operand = spec, operands, operand
+        self.actual, self.reference, self.exact = actual, reference, reference.value
         self.dtype = operands.input.dtype
-        self.terms = term_counts(spec, operand)
-        self.reference = reference(spec, operands, operand, progress)
-        self.exact = self.reference.value
-        self.error = self.reference.error_of(actual)
-        self._least = self.exact.abs()
-        self._refinements = [self._whole] if spec.macs <= CHEAP else [self._part, self._whole]
-
-    def bound(self, arithmetic: Arithmetic) -> Tensor:
-        """The bound on each error; where the magnitude was never needed, less than that."""
-        products = self.operand != "bias"
-        sums = Sums(self.terms, self._least, self.exact, partial_sums(self.spec, self.operand), products)
-        return arithmetic.bound(sums, self.dtype)
+        self._wrong: dict[str, Tensor] = {}
+        self._bounds: dict[str, Bound] = {}
+        self._whole: Tensor | None = None
+        spatial = prod(self.exact.shape if operand == "bias" else self.exact.shape[-spec.dims :])
+        # [rows, elements of one channel or kernel], so that the counts of terms fit every row.
+        self._terms = term_counts(spec, operand).flatten()
+        low = None if reference.low is None else reference.low.reshape(-1, spatial)
+        self._rows = (actual.reshape(-1, spatial), self.exact.reshape(-1, spatial), low)
 
     def wrong(self, arithmetic: Arithmetic) -> Tensor:
-        """Which elements are proved wrong, in the tensor's shape."""
-        self._refine(arithmetic)
-        wrong = self._beyond(arithmetic, 1)
-        undecided = self._beyond(arithmetic, -1) & ~wrong
-        for index in undecided.nonzero().tolist():
-            wrong[tuple(index)] = self._is_wrong(tuple(index), arithmetic)
-        return wrong
+        """The flat indices of the elements that are proved wrong."""
+        if arithmetic.name not in self._wrong:
+            self._wrong[arithmetic.name] = self._find_wrong(arithmetic)
+        return self._wrong[arithmetic.name]
+
+    def mask(self, arithmetic: Arithmetic) -> Tensor:
+        """The same as a tensor of booleans in the tensor's shape."""
+        found = torch.zeros(self.exact.numel(), dtype=torch.bool)
+        found[self.wrong(arithmetic)] = True
+        return found.view(self.exact.shape)
 
     def narrowest(self) -> str:
-        """The first arithmetic whose bound every error keeps to, as far as the reference can tell; "" if none."""
+        """The first arithmetic under which no element is wrong; "" if there is none."""
         for arithmetic in arithmetics_of(self.dtype):
-            # The bound of correct rounding does not depend on magnitudes.
-            if arithmetic.name != "exact":
-                self._refine(arithmetic)
-            if not bool(self._beyond(arithmetic, 1).any()):
+            if arithmetic.name == "exact" and any(True for _ in self._blocks(arithmetic, 1)):
+                continue
+            if not len(self.wrong(arithmetic)):
                 return arithmetic.name
         return ""
 
-    def ratio(self, arithmetic: Arithmetic) -> Tensor:
-        """The errors in units of their bounds, or more where a magnitude was never needed; NaN counts as infinite."""
-        error = torch.where(self._overflows(self.bound(arithmetic)), 0.0, self.error)
-        return torch.where(error == 0, 0.0, error / self.bound(arithmetic)).nan_to_num(nan=float("inf"))
+    def worst(self, arithmetic: Arithmetic, count: int) -> list[At]:
+        """The wrong elements that are farthest beyond their bounds; where none is, those with the largest errors."""
+        wrong = self.wrong(arithmetic)
+        if len(wrong):
+            order = self._error(wrong) / self._bound_at(arithmetic, wrong, self._magnitudes(wrong))
+            order = order.nan_to_num(nan=float("inf"))
+        else:
+            wrong, order = torch.arange(self.exact.numel()), self.error_of().flatten()
+            if self.spec.macs <= CHEAP:
+                order = order / self._bound_at(arithmetic, wrong, self._magnitudes(wrong))
+            order = order.nan_to_num(nan=0.0, posinf=0.0)  # 0 / 0, and infinities that are right
+        chosen = wrong[order.topk(min(count, len(order))).indices]
+        return [self.at(arithmetic, int(flat)) for flat in chosen]
 
-    def bits(self, index: tuple[int, ...]) -> float:
-        """Effective bits of one element: log2 S - log2 error, no more than the dtype has."""
-        error, size = float(self.error[index]), float(self._magnitude_at(index))
-        if error == 0 or size == 0:
-            return float(BITS[self.dtype]) if error == 0 else 0.0
-        return max(0.0, min(float(BITS[self.dtype]), log2(size) - log2(error))) if error < float("inf") else 0.0
+    def at(self, arithmetic: Arithmetic, flat: int) -> At:
+        """The element at flat index `flat`, at the cost of its own terms."""
+        one = torch.tensor([flat])
+        size = self._magnitudes(one)
+        error, bound = float(self._error(one)), float(self._bound_at(arithmetic, one, size))
+        if bool(self._overflows(one, torch.tensor([bound]))):
+            error = 0.0
+        bits = float(BITS[self.dtype])
+        if error != 0:
+            bits = 0.0 if not 0 < error < float("inf") else min(bits, log2(float(size) or error) - log2(error))
+        return At(self._index(flat), error, bound, max(0.0, bits))
 
-    def _refine(self, arithmetic: Arithmetic) -> None:
-        """Finds magnitudes until no error could be within its bound for want of them."""
-        while self._refinements and bool(self._beyond(arithmetic, -1).any()):
-            self._refinements.pop(0)()
+    def error_of(self, where: tuple[slice, ...] = ()) -> Tensor:
+        """|actual - exact| in float64, of the elements in a part of the tensor."""
+        error = self.actual[where].double() - self.exact[where]
+        low = self.reference.low
+        return (error if low is None else error - low[where]).abs()
 
-    def _beyond(self, arithmetic: Arithmetic, sign: int) -> Tensor:
-        """Where the error is beyond the bound less (sign -1) or plus (sign 1) what the reference may be off."""
-        bound = self.bound(arithmetic)
-        allowed = bound + sign * self.reference.roundoff * self.terms * self._least
-        return ~((self.error <= allowed) | self._overflows(bound))
+    def _find_wrong(self, arithmetic: Arithmetic) -> Tensor:
+        found = torch.cat([torch.zeros(0, dtype=torch.long), *self._blocks(arithmetic, -1)])
+        if len(found) > FEW and self.spec.macs > CHEAP:
+            part = part_of_magnitude(self.spec, self.operands, self.operand)
+            if part is not None:
+                found = found[self._beyond(arithmetic, found, part.flatten()[found].double(), -1)]
+        if not len(found):
+            return found
+        sizes = self._magnitudes(found)
+        undecided = self._beyond(arithmetic, found, sizes, -1)
+        wrong = self._beyond(arithmetic, found, sizes, 1)
+        for place in (undecided & ~wrong).nonzero().flatten().tolist():
+            wrong[place] = self._is_wrong(int(found[place]), arithmetic)
+        return found[wrong]
 
-    def _overflows(self, bound: Tensor) -> Tensor:
+    def _blocks(self, arithmetic: Arithmetic, sign: int) -> Iterator[Tensor]:
+        """Flat indices, block by block, of elements beyond their bounds as far as |exact| alone gives them."""
+        actual, exact, low = self._rows
+        bound = self._bound(arithmetic)
+        factor = bound.magnitude + bound.value + sign * self.reference.roundoff * self._terms
+        height = max(1, BLOCK // exact.shape[1])
+        for top in range(0, len(exact), height):
+            rows = slice(top, top + height)
+            value = exact[rows]
+            error = actual[rows].double() - value
+            error = (error if low is None else error.sub_(low[rows])).abs_()
+            within = error <= value.abs().mul_(factor).add_(bound.constant)
+            if not bool(within.all()):
+                yield (~within).flatten().nonzero().flatten() + top * exact.shape[1]
+
+    def _beyond(self, arithmetic: Arithmetic, flat: Tensor, size: Tensor, sign: int) -> Tensor:
+        """Which elements are beyond their bounds, less or plus what the reference may be off; `size`: at most S."""
+        exact = self.exact.flatten()[flat]
+        size = torch.maximum(size, exact.abs())
+        bound = self._bound(arithmetic).select(flat).at(size, exact)
+        allowed = bound + sign * self.reference.roundoff * self._terms[flat % len(self._terms)] * size
+        return ~((self._error(flat) <= allowed) | self._overflows(flat, bound))
+
+    def _bound(self, arithmetic: Arithmetic) -> Bound:
+        if arithmetic.name not in self._bounds:
+            sums = Sums(self._terms, partial_sums(self.spec, self.operand), self.operand != "bias")
+            self._bounds[arithmetic.name] = arithmetic.bound(sums, self.dtype)
+        return self._bounds[arithmetic.name]
+
+    def _magnitudes(self, flat: Tensor) -> Tensor:
+        if self._whole is None and len(flat) <= FEW:
+            letters = {name: tensor.abs() for name, tensor in self.operands.letters(self.spec).items()}
+            found = [formula(self.spec, self.operand, self._index(int(i))) for i in flat]
+            return torch.tensor([float(terms(one, letters).sum()) for one in found], dtype=torch.float64)
+        if self._whole is None:
+            self._whole = magnitude(self.spec, self.operands, self.operand).flatten()
+        return self._whole[flat]
+
+    def _bound_at(self, arithmetic: Arithmetic, flat: Tensor, size: Tensor) -> Tensor:
+        return self._bound(arithmetic).select(flat).at(size, self.exact.flatten()[flat])
+
+    def _error(self, flat: Tensor) -> Tensor:
+        actual, exact, low = self._rows
+        error = actual.flatten()[flat].double() - exact.flatten()[flat]
+        return (error if low is None else error - low.flatten()[flat]).abs()
+
+    def _overflows(self, flat: Tensor, bound: Tensor) -> Tensor:
         """Where an infinity is right: a correct computation may round the value past the largest number."""
-        if bool(self.actual.isfinite().all()):
-            return torch.zeros(self.actual.shape, dtype=torch.bool)
-        same = self.actual.isinf() & (self.actual.double().sign() == self.exact.sign())
-        return same & (self.exact.abs() + bound >= torch.finfo(self.dtype).max)
+        actual, exact = self._rows[0].flatten()[flat].double(), self.exact.flatten()[flat]
+        same = actual.isinf() & (actual.sign() == exact.sign())
+        return same & (exact.abs() + bound >= torch.finfo(self.dtype).max)
 
-    def _part(self) -> None:
-        part = part_of_magnitude(self.spec, self.operands, self.operand)
-        if part is not None:
-            self._least = torch.maximum(self._least, part)
-
-    def _whole(self) -> None:
-        self._least = magnitude(self.spec, self.operands, self.operand)
-
-    def _magnitude_at(self, index: tuple[int, ...]) -> Fraction:
-        letters = {name: tensor.abs() for name, tensor in self.operands.letters(self.spec).items()}
-        return exact_element(self.spec, letters, self.operand, index)
-
-    def _is_wrong(self, index: tuple[int, ...], arithmetic: Arithmetic) -> bool:
-        exact = exact_element(self.spec, self.operands.letters(self.spec), self.operand, index)
-        one = torch.tensor([float(self._magnitude_at(index))], dtype=torch.float64)
-        terms = self.terms.expand(self.actual.shape)[index]
-        sums = Sums(
-            terms, one, torch.tensor([float(exact)], dtype=torch.float64), partial_sums(self.spec, self.operand)
-        )
-        bound = Fraction(float(arithmetic.bound(sums, self.dtype)))
+    def _is_wrong(self, flat: int, arithmetic: Arithmetic) -> bool:
+        """Settled without any rounding."""
+        index, letters = self._index(flat), self.operands.letters(self.spec)
+        exact = exact_element(self.spec, letters, self.operand, index)
+        size = exact_element(self.spec, {k: t.abs() for k, t in letters.items()}, self.operand, index)
+        one = (torch.tensor([float(number)], dtype=torch.float64) for number in (size, exact))
+        bound = Fraction(float(self._bound(arithmetic).select(torch.tensor([flat])).at(*one)))
         return abs(Fraction(float(self.actual[index])) - exact) > bound
+
+    def _index(self, flat: int) -> tuple[int, ...]:
+        return tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), self.exact.shape))

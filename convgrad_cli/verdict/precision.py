@@ -1,4 +1,4 @@
-"""The precision that errors look like: a reading of their size over a sample of elements, never a proof.
+"""The precision that errors look like: a reading of their size over a part of the elements, never a proof.
 
 Errors of a correct computation behave like independent roundings: sigma is what their size should be, so the root mean
 square of error / sigma is about 1. Rounding the operands first makes every term wrong on its own, which grows with
@@ -7,21 +7,21 @@ sqrt(sum t^2), and its size says how many bits were kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import log2, sqrt
+from dataclasses import dataclass, replace
+from math import ceil, log2, sqrt
 
 import torch
 
-from convgrad_cli.geometry.derivation import formula
-from convgrad_cli.gradients.by_hand import terms
+from convgrad_cli.gradients.by_hand import by_hand
 from convgrad_cli.tensors.operands import Tensor
-from convgrad_cli.verdict.bounds import ACCUMULATE, BITS, ROUNDOFF
+from convgrad_cli.verdict.bounds import ACCUMULATE, BITS, ROUNDOFF, term_counts
 from convgrad_cli.verdict.certify import Certificate
+from convgrad_cli.verdict.reference import part_of
 
-SAMPLE = 256  # elements read
+ENOUGH = 512  # elements read
 ROUNDING = 0.4247  # root mean square of a relative rounding error, in units of u
 INPUT_ROUNDING = 0.60  # the same for a product of two rounded operands
-MEANINGFUL = 3.0  # terms whose mean is farther from 0 than this many of its deviations are no zero-mean data
+CENTRED = 3.0  # deviations of a sum from 0, in units of sqrt(sum t^2); beyond, the data do not have mean 0
 KNOWN = {(10.4, 11.3): "TF32", (7.3, 8.4): "bfloat16"}
 
 
@@ -38,37 +38,55 @@ class Reading:
         return self.factor > self.limit and self.bits is not None
 
     def __str__(self) -> str:
-        name = next((name for (low, high), name in KNOWN.items() if low <= (self.bits or 0) <= high), "")
-        read = f"operands of about {self.bits:.1f} bits" + (f", as {name} has" if name else "")
-        return f"errors are {self.factor:.3g} times what rounding in this dtype gives; they read as {read}"
+        said = f"errors are {self.factor:.3g} times what rounding gives"
+        if self.bits is None:
+            return said
+        name = next((name for (low, high), name in KNOWN.items() if low <= self.bits <= high), "")
+        return f"{said}; they read as operands of about {self.bits:.1f} bits" + (f", as in {name}" if name else "")
 
 
-def read_precision(case: Certificate, seed: int = 0) -> Reading | None:
-    """The reading over a random sample; None where errors can't be read: too few elements, or no zero-mean data."""
-    generator = torch.Generator().manual_seed(seed)
-    count = case.error.numel()
-    chosen = torch.randperm(count, generator=generator)[:SAMPLE] if count > SAMPLE else torch.arange(count)
-    letters = case.operands.letters(case.spec)
-    rows = []
-    for flat in chosen.tolist():
-        index = tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), case.error.shape))
-        found = terms(formula(case.spec, case.operand, index), letters)
-        squares = float((found**2).sum())
-        error, total = float(case.error[index]), float(found.sum())
-        if squares > 0 and error < float("inf") and abs(total) <= MEANINGFUL * sqrt(squares):
-            rows.append((error, total, squares, float(len(found))))
-    if len(rows) < min(SAMPLE, count) / 2:
+def read_precision(case: Certificate) -> Reading | None:
+    """The reading of a part of the tensor; None where errors can't be read, as on data whose mean is not 0."""
+    where, squares, count = _part(case)
+    total, error = case.exact[where].flatten(), case.error_of(where).flatten()
+    fit = (squares > 0) & error.isfinite() & (total.abs() <= CENTRED * squares.sqrt())
+    if int(fit.sum()) < max(4, len(fit) / 2):
         return None
-    return _read(torch.tensor(rows, dtype=torch.float64), case.dtype)
+    return _read(error[fit], total[fit], squares[fit], count[fit], case.dtype)
 
 
-def _read(rows: Tensor, dtype: torch.dtype) -> Reading | None:
-    error, total, squares, n = rows.unbind(1)
+def _part(case: Certificate) -> tuple[tuple[slice, ...], Tensor, Tensor]:
+    """Which elements are read, with sum t^2 and the number of terms of each."""
+    spec, operand = case.spec, case.operand
+    lead = (slice(None),) * len(spec.batch_shape)
+    shape = spec.shape_of(operand)
+    if operand == "bias":
+        squares = by_hand(spec, case.operands.map(lambda t: t.double() ** 2), ("bias",)).bias
+        assert squares is not None
+        return (slice(None),), squares, term_counts(spec, operand)
+    share = max(1, shape[0 if operand == "weight" else len(lead)] // spec.groups)
+    some = slice(min(share, ceil(ENOUGH / case.exact[(0,) * (case.exact.dim() - spec.dims)].numel())))
+    if operand == "weight":
+        few = slice(ceil(sqrt(some.stop)))
+        part, given = part_of(spec, case.operands, in_channels=few, out_channels=few)
+        where: tuple[slice, ...] = (few, few)
+    else:
+        axis = "in_channels" if operand == "input" else "out_channels"
+        part, given = part_of(spec, case.operands, samples=slice(1), **{axis: some})
+        where = (*(slice(1) for _ in lead), some)
+    squares = by_hand(part, given.map(lambda t: t.double() ** 2), (operand,)).named()[operand]
+    if operand == "output" and case.operands.bias is not None:
+        squares = squares + case.operands.bias[some].double().view(-1, *[1] * spec.dims) ** 2
+    counts = term_counts(replace(part, bias=spec.bias), operand).expand(squares.shape)
+    return where, squares.flatten(), counts.flatten()
+
+
+def _read(error: Tensor, total: Tensor, squares: Tensor, n: Tensor, dtype: torch.dtype) -> Reading:
     accumulate = ROUNDOFF[ACCUMULATE.get(dtype, dtype)]
     within = n * total**2 / 3 + n / 6 * (squares - total**2 / n).clamp(min=0) + squares + total**2
     variance = (ROUNDING * accumulate) ** 2 * within + (ROUNDING * ROUNDOFF[dtype] * total) ** 2 * (dtype in ACCUMULATE)
     factor = float((error**2 / variance).mean().sqrt())
-    a = 2 / (9 * len(rows))
+    a = 2 / (9 * len(error))
     limit = 2 * max(1.0, (1 - a + 6 * sqrt(a)) ** 1.5)
     spread = float((error**2 / squares).mean().sqrt())
     bits = -log2(spread / INPUT_ROUNDING) if spread > 0 else None

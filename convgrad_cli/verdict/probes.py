@@ -1,17 +1,21 @@
 """Exact probes: operands on which a right gradient has one possible answer, whatever the order of its sums.
 
-"logic" is non-zero random integers so small that no sum leaves the integers that every accumulator holds exactly: a
-mismatch is a wrong formula. "digits" leaves at most one term in an element, so that it must return a number of the
-operand with all its digits: rounded operands, Winograd and FFT show. "sums" brings totals close to the largest integer
-that the accumulator holds: short accumulators and partial sums show. "overflow" lets 16-bit sums leave their range on
-the way.
+"sums" is positive integers whose totals come close to the largest that the accumulator holds: wrong terms, short
+accumulators and partial sums show. "logic" is integers so small that no sum leaves what every arithmetic holds exactly:
+a mismatch is a wrong formula. "digits" leaves at most one term in an element, a product of numbers with all their
+digits, rounded once: rounded operands, Winograd and FFT show. "overflow" lets 16-bit sums leave their range on the way
+to a small total.
+
+Random numbers come from a short stock that repeats with a prime period, which no stride of a tensor shares: making new
+ones would take longer than the gradients.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from math import isqrt
+from itertools import product as every
+from math import ceil, isqrt, prod
 
 import torch
 
@@ -22,6 +26,7 @@ from convgrad_cli.verdict.bounds import ACCUMULATE, BITS, Arithmetic, term_count
 
 TENSORS = ("output", "weight", "input", "bias")
 DENSE = 3  # the largest integer of a dense probe
+STOCK = 65_521  # random numbers before they repeat
 FEWEST = 4.0  # terms that an element should keep, on average, where a probe is thinned
 
 
@@ -30,7 +35,7 @@ class Probe:
     """Operands in the dtype under test, and for each tensor in `proves` what makes its elements exact.
 
     `certificate` "always" holds by construction; "sum" where sum|t| is at most `limit`; "single" where at most one term
-    is not 0. `rounded`: the exact sum may need a rounding to the dtype.
+    is not 0. The right answer is the exact number rounded to the dtype.
     """
 
     name: str
@@ -38,21 +43,21 @@ class Probe:
     proves: tuple[str, ...]
     certificate: str = "always"
     limit: float = 0.0
-    rounded: bool = False
 
-    def expected(self, spec: ConvSpec, operand: str) -> tuple[Tensor, Tensor]:
-        """The exact tensor in float64, and which of its elements the probe certifies."""
-        # float32 is exact here too, and takes half the time.
-        wide = torch.float64 if self.operands.input.dtype == torch.float64 else torch.float32
+    def expected(self, spec: ConvSpec, names: Collection[str]) -> dict[str, tuple[Tensor, Tensor | None]]:
+        """The right tensors by name, and which of their elements the probe certifies (None: all)."""
+        dtype = self.operands.input.dtype
+        # All sums are exact in float32 too, which takes half the time; a single product is then rounded once.
+        wide = torch.float64 if dtype == torch.float64 else torch.float32
         given = self.operands.map(lambda t: t.to(wide))
-        value = by_hand(spec, given, (operand,)).named()[operand].double()
-        if self.certificate == "always":
-            return value, torch.ones(value.shape, dtype=torch.bool)
+        values = by_hand(spec, given, names).named()
+        measured: dict[str, Tensor] = {}
         if self.certificate == "sum":
-            size = by_hand(spec, given.map(torch.abs), (operand,)).named()[operand]
-            return value, size <= self.limit
-        count = by_hand(spec, given.map(lambda t: (t != 0).to(wide)), (operand,)).named()[operand]
-        return value, count <= 1
+            measured = by_hand(spec, given.map(torch.abs), names).named()
+        elif self.certificate == "single":
+            measured = by_hand(spec, given.map(lambda t: (t != 0).to(wide)), names).named()
+        most = self.limit if self.certificate == "sum" else 1
+        return {name: (values[name], measured[name] <= most if measured else None) for name in names}
 
 
 @dataclass(frozen=True)
@@ -69,59 +74,73 @@ class Probed:
         return bool(self.wrong.any())
 
 
-def probes(spec: ConvSpec, dtype: torch.dtype, arithmetic: Arithmetic, seed: int) -> Iterator[Probe]:
-    """The probes that code of this `arithmetic` must answer bit for bit."""
-    make = _Numbers(spec, dtype, torch.Generator().manual_seed(seed))
-    bits = min(BITS[dtype], arithmetic.input_bits or BITS[dtype])
-    yield from _logic(spec, make, bits)
-    yield from _digits(spec, make, bits)
-    if arithmetic.exact_sums:
-        yield from _sums(spec, make, bits)
+def sums_probes(spec: ConvSpec, dtype: torch.dtype, arithmetic: Arithmetic, seed: int) -> Iterator[Probe]:
+    """The probes of the accumulator: none where the arithmetic does not keep sums exact."""
+    return _sums(spec, _Numbers(spec, dtype, seed), _bits(dtype, arithmetic)) if arithmetic.exact_sums else iter(())
 
 
-def logic_probe(spec: ConvSpec, dtype: torch.dtype, arithmetic: Arithmetic, seed: int) -> Probe:
-    """The first logic probe, for trying the same numbers under other conditions."""
-    return next(probes(spec, dtype, arithmetic, seed))
+def logic_probes(spec: ConvSpec, dtype: torch.dtype, arithmetic: Arithmetic, seed: int) -> Iterator[Probe]:
+    """The probes of the formula: one, or several thinned ones where dense sums would be too long."""
+    return _logic(spec, _Numbers(spec, dtype, seed + 1), _bits(dtype, arithmetic))
 
 
-@dataclass(frozen=True)
+def digits_probes(spec: ConvSpec, dtype: torch.dtype, arithmetic: Arithmetic, seed: int) -> Iterator[Probe]:
+    """The probes of the operands' precision: one for the gradients of weight and input, one for output and bias."""
+    return _digits(spec, _Numbers(spec, dtype, seed + 2), _bits(dtype, arithmetic))
+
+
+def impulse_probes(spec: ConvSpec, dtype: torch.dtype, arithmetic: Arithmetic, seed: int) -> Iterator[Probe]:
+    """One number a sample and group in x and in g: nearly everything must stay 0, and what does not, leaks."""
+    make = _Numbers(spec, dtype, seed + 3)
+    bits, bias = _bits(dtype, arithmetic), torch.zeros(spec.bias_shape, dtype=dtype) if spec.bias else None
+    x, g = (_pick_groups(spec, make, name) for name in ("input", "grad_output"))
+    certificate = "single" if spec.has_padded_input else "always"
+    yield Probe("impulse", Operands(x, make.full("weight", bits), bias, g), ("output", "input"), certificate)
+
+
+def _bits(dtype: torch.dtype, arithmetic: Arithmetic) -> int:
+    return min(BITS[dtype], arithmetic.input_bits or BITS[dtype])
+
+
 class _Numbers:
     """Random tensors in the shapes of a layer."""
 
-    spec: ConvSpec
-    dtype: torch.dtype
-    generator: torch.Generator
+    def __init__(self, spec: ConvSpec, dtype: torch.dtype, seed: int) -> None:
+        self.spec, self.dtype = spec, dtype
+        self.generator = torch.Generator().manual_seed(seed % 2**63)
 
     def integers(self, name: str, low: int, high: int, density: float = 1.0) -> Tensor:
         """Integers from `low` to `high` of either sign, each kept with probability `density` and else 0."""
-        shape = self.spec.shape_of(name)
-        sizes = torch.randint(low, high + 1, shape, generator=self.generator)
-        signs = torch.randint(0, 2, shape, generator=self.generator) * 2 - 1
+        stock = self._uniform(low, high + 1) * self._signs()
         if density < 1:
-            signs *= torch.rand(shape, generator=self.generator) < density
-        return (sizes * signs).to(self.dtype)
+            stock *= torch.rand(STOCK, generator=self.generator) < density
+        return self._spread(stock, name)
 
     def counts(self, name: str, most: int) -> Tensor:
         """Positive integers near `most`."""
-        low = max(1, 3 * most // 4)
-        return torch.randint(low, most + 1, self.spec.shape_of(name), generator=self.generator).to(self.dtype)
+        return self._spread(self._uniform(max(1, 3 * most // 4), most + 1), name)
 
     def full(self, name: str, bits: int) -> Tensor:
         """Numbers whose significand has exactly `bits` bits, the last of them set."""
-        shape = self.spec.shape_of(name)
-        odd = torch.randint(2 ** (bits - 2), 2 ** (bits - 1), shape, generator=self.generator) * 2 + 1
-        signs = torch.randint(0, 2, shape, generator=self.generator) * 2 - 1
-        exponents = torch.randint(-3, 4, shape, generator=self.generator) - (bits - 1)
-        return torch.ldexp((odd * signs).double(), exponents).to(self.dtype)
+        return self._spread(self.full_stock(bits), name)
+
+    def full_stock(self, bits: int) -> Tensor:
+        odd = self._uniform(2 ** (bits - 2), 2 ** (bits - 1)) * 2 + 1
+        return torch.ldexp((odd * self._signs()).double(), self._uniform(-3, 4) - (bits - 1))
 
     def zeros(self, name: str) -> Tensor:
         return torch.zeros(self.spec.shape_of(name), dtype=self.dtype)
 
-    def sign(self) -> int:
-        return 1 if self.below(2) else -1
+    def _uniform(self, low: int, high: int) -> Tensor:
+        return torch.randint(low, high, (STOCK,), generator=self.generator)
 
-    def below(self, most: int) -> int:
-        return int(torch.randint(0, most, (), generator=self.generator))
+    def _signs(self) -> Tensor:
+        return self._uniform(0, 2) * 2 - 1
+
+    def _spread(self, stock: Tensor, name: str) -> Tensor:
+        shape = self.spec.shape_of(name)
+        count = prod(shape)
+        return stock.to(self.dtype).repeat(ceil(count / STOCK))[:count].view(shape)
 
 
 def _logic(spec: ConvSpec, make: _Numbers, bits: int) -> Iterator[Probe]:
@@ -155,24 +174,20 @@ def _integers(spec: ConvSpec, make: _Numbers, high: int, input_density: float, o
 
 
 def _digits(spec: ConvSpec, make: _Numbers, bits: int) -> Iterator[Probe]:
-    """Each operand is once the one that picks and once the one that is picked from, in three calls."""
+    """In each sum one operand picks a single entry of the other, and both have all their digits."""
     # Padding copies numbers of the input, and then a single one may come twice.
     certificate = "single" if spec.has_padded_input else "always"
     bias = torch.zeros(spec.bias_shape, dtype=make.dtype) if spec.bias else None
-    x, w, g = (make.full(name, bits) for name in ("input", "weight", "grad_output"))
-    proved = ("output", "weight", "bias") if spec.bias else ("output", "weight")
-    by_row = Operands(x, _pick_taps(spec, make, rows=True), bias, _pick_channels(spec, make, "grad_output"))
-    yield Probe("digits of x", by_row, proved, certificate)
-    by_column = Operands(_pick_channels(spec, make, "input"), _pick_taps(spec, make, rows=False), bias, g)
-    yield Probe("digits of g", by_column, ("weight", "input"), certificate)
-    by_group = Operands(_pick_groups(spec, make, "input"), w, bias, _pick_groups(spec, make, "grad_output"))
-    yield Probe("digits of w", by_group, ("output", "input"), certificate)
-    if bias is not None:
-        picked = _pick_channels(spec, make, "grad_output", each=1) * g
-        yield Probe("digits of g", Operands(make.zeros("input"), w, bias, picked), ("bias",), certificate)
+    stock = make.full_stock(bits).to(make.dtype)
+    x, g = (make.full(name, bits) for name in ("input", "grad_output"))
+    picked = Operands(_pick_channels(spec, make, "input", stock), _pick_taps(spec, make, stock, rows=False), bias, g)
+    yield Probe("digits", picked, ("weight", "input"), certificate)
+    hot = _pick_channels(spec, make, "grad_output", stock, single=True)
+    picked = Operands(x, _pick_taps(spec, make, stock, rows=True), bias, hot)
+    yield Probe("digits", picked, ("output", "bias") if spec.bias else ("output",), certificate)
 
 
-def _pick_taps(spec: ConvSpec, make: _Numbers, *, rows: bool) -> Tensor:
+def _pick_taps(spec: ConvSpec, make: _Numbers, stock: Tensor, *, rows: bool) -> Tensor:
     """A weight with one number for each output channel (`rows`), or for each input channel of a group.
 
     Then no element of the output, or of the input's gradient, adds more than one term.
@@ -180,47 +195,52 @@ def _pick_taps(spec: ConvSpec, make: _Numbers, *, rows: bool) -> Tensor:
     weight = make.zeros("weight").view(spec.groups, -1, *spec.weight_shape[1:])
     outer, inner = weight.shape[1:3]
     along_outer = rows != spec.transposed
-    for group in range(spec.groups):
-        for channel in range(outer if along_outer else inner):
-            other = channel % (inner if along_outer else outer)
-            taps = tuple(make.below(size) for size in spec.kernel_size)
-            place = (channel, other) if along_outer else (other, channel)
-            weight[(group, *place, *taps)] = make.sign()
+    each = outer if along_outer else inner
+    channel = torch.arange(each).repeat(spec.groups)
+    other = channel % (inner if along_outer else outer)
+    group = torch.arange(spec.groups).repeat_interleave(each)
+    place = (channel, other) if along_outer else (other, channel)
+    taps = tuple(torch.randint(0, size, channel.shape, generator=make.generator) for size in spec.kernel_size)
+    weight[(group, *place, *taps)] = stock[torch.arange(len(channel)) % STOCK]
     return weight.view(spec.weight_shape)
 
 
-def _pick_channels(spec: ConvSpec, make: _Numbers, name: str, each: int | None = None) -> Tensor:
+def _pick_channels(spec: ConvSpec, make: _Numbers, name: str, stock: Tensor, *, single: bool = False) -> Tensor:
     """Zeros but for one number a channel, in any sample; on the side of positions one for each remainder of stride.
 
-    No element of the weight's gradient adds more than one term then: a tap meets one remainder alone. `each`: so many
-    on every axis instead.
+    No element of the weight's gradient adds more than one term then: a tap meets one remainder alone. `single`: one
+    number a channel on either side.
     """
     tensor = make.zeros(name)
-    on_positions = (name == "input") != spec.transposed
-    blocks = (each,) * spec.dims if each else spec.stride if on_positions else (1,) * spec.dims
     flat = tensor if spec.batch_size is not None else tensor.unsqueeze(0)
-    for channel in range(flat.shape[1]):
-        starts = [_middle(make, size, width) for size, width in zip(flat.shape[2:], blocks, strict=True)]
-        place = tuple(slice(start, start + width) for start, width in zip(starts, blocks, strict=True))
-        flat[make.below(flat.shape[0]), channel][place] = make.sign()
+    samples, channels, *sizes = flat.shape
+    on_positions = (name == "input") != spec.transposed and not single
+    widths = [min(s, size) for s, size in zip(spec.stride, sizes, strict=True)] if on_positions else [1] * spec.dims
+    sample = torch.randint(0, samples, (channels,), generator=make.generator)
+    starts = [_middle(make, size, width, channels) for size, width in zip(sizes, widths, strict=True)]
+    for number, steps in enumerate(every(*map(range, widths))):
+        place = (start + step for start, step in zip(starts, steps, strict=True))
+        flat[(sample, torch.arange(channels), *place)] = stock[(torch.arange(channels) + number) % STOCK]
     return tensor
 
 
 def _pick_groups(spec: ConvSpec, make: _Numbers, name: str) -> Tensor:
-    """Zeros but for one number for each sample and group."""
+    """Zeros but for a 1 in each sample and group."""
     tensor = make.zeros(name)
     flat = tensor if spec.batch_size is not None else tensor.unsqueeze(0)
-    share = flat.shape[1] // spec.groups
-    for sample in range(flat.shape[0]):
-        for group in range(spec.groups):
-            place = tuple(_middle(make, size, 1) for size in flat.shape[2:])
-            flat[(sample, group * share + make.below(share), *place)] = make.sign()
+    samples, channels, *sizes = flat.shape
+    share, count = channels // spec.groups, samples * spec.groups
+    sample = torch.arange(samples).repeat_interleave(spec.groups)
+    channel = torch.arange(spec.groups).repeat(samples) * share
+    channel += torch.randint(0, share, (count,), generator=make.generator)
+    flat[(sample, channel, *(_middle(make, size, 1, count) for size in sizes))] = 1
     return tensor
 
 
-def _middle(make: _Numbers, size: int, width: int) -> int:
-    """The start of `width` entries in the middle half of `size`, where the kernel meets most."""
-    return max(0, min(size - width, size // 4 + make.below(max(1, size // 2))))
+def _middle(make: _Numbers, size: int, width: int, count: int) -> Tensor:
+    """Where `count` runs of `width` entries start, in the middle half of `size`, where the kernel meets most."""
+    start = size // 4 + torch.randint(0, max(1, size // 2), (count,), generator=make.generator)
+    return start.clamp(max=size - width)
 
 
 def _sums(spec: ConvSpec, make: _Numbers, bits: int) -> Iterator[Probe]:
@@ -231,10 +251,10 @@ def _sums(spec: ConvSpec, make: _Numbers, bits: int) -> Iterator[Probe]:
     operands = _near(spec, make, bits, most)
     proved = tuple(name for name in TENSORS if spec.bias or name != "bias")
     if operands is not None:
-        yield Probe("sums", operands, proved, "sum", most, rounded=True)
+        yield Probe("sums", operands, proved, "sum", most)
     operands = _near(spec, make, bits, accumulator) if narrow else None
     if operands is not None:
-        yield Probe("overflow", _half_negative(operands), proved, "sum", accumulator, rounded=True)
+        yield Probe("overflow", _half_negative(operands), proved, "sum", accumulator)
 
 
 def _near(spec: ConvSpec, make: _Numbers, bits: int, most: float) -> Operands | None:

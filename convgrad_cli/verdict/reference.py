@@ -7,9 +7,10 @@ any bound. float64 itself is cut into slices so short that every sum over them i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from itertools import product as every
 from math import ceil, frexp, isfinite, log2, prod
 
@@ -34,21 +35,24 @@ class Reference:
     low: Tensor | None
     roundoff: float
 
-    def error_of(self, actual: Tensor) -> Tensor:
-        """|actual - exact| of each element."""
-        difference = actual.double() - self.value
-        return (difference if self.low is None else difference - self.low).abs()
 
-
-def reference(
-    spec: ConvSpec, operands: Operands, operand: str, progress: Callable[[float], None] | None = None
-) -> Reference:
-    """The exact tensor for `operand` ("output", "weight", "input", "bias"); `operands` in the dtype that was run."""
+def references(
+    spec: ConvSpec, operands: Operands, names: Collection[str], progress: Callable[[float], None] | None = None
+) -> dict[str, Reference]:
+    """The exact tensors called `names` ("output", "weight", "input", "bias"); `operands` in the dtype that was run."""
+    tell = progress or (lambda share: None)
     if operands.input.dtype != torch.float64:
-        wide = operands.map(lambda t: t.double())
-        return Reference(by_hand(spec, wide, (operand,), progress).named()[operand], None, ROUNDOFF[torch.float64])
-    high, low = _sliced(spec, operands, operand, progress or (lambda share: None))
-    return Reference(high, low, 2.0**-98)
+        values = by_hand(spec, operands.map(lambda t: t.double()), names, tell).named()
+        return {name: Reference(value, None, ROUNDOFF[torch.float64]) for name, value in values.items()}
+    found = {}
+    for done, name in enumerate(names):
+        pair = _sliced(spec, operands, name, partial(_tell, tell, done, len(names)))
+        found[name] = Reference(*pair, 2.0**-98)
+    return found
+
+
+def _tell(tell: Callable[[float], None], done: int, count: int, share: float) -> None:
+    tell((done + share) / count)
 
 
 def magnitude(spec: ConvSpec, operands: Operands, operand: str) -> Tensor:
@@ -62,28 +66,48 @@ def part_of_magnitude(spec: ConvSpec, operands: Operands, operand: str) -> Tenso
     The weight's gradient is taken over a part of the samples, the input's and the output over a part of the channels
     that they are summed over.
     """
-    if operand == "bias":
+    summed = {"weight": spec.batch_size or 1, "output": spec.in_channels, "input": spec.out_channels}.get(operand, 1)
+    if summed == 1 or (operand != "weight" and spec.groups > 1):
         return None
-    wide = operands.map(lambda t: t.float().abs())
-    batch, summed = spec.batch_size or 1, "out_channels" if operand == "input" else "in_channels"
-    channels = getattr(spec, summed)
-    if operand == "weight" and batch > 1:
-        some = replace(spec, batch_size=max(1, batch // PART), bias=False)
-        n = some.batch_size
-        wide = Operands(wide.input[:n], wide.weight, None, wide.grad_output[:n])
-    elif operand != "weight" and spec.groups == 1 and channels >= 2:
-        n = max(1, channels // PART)
-        some = replace(spec, bias=False, **{summed: n})
-        axis = 0 if (operand == "input") != spec.transposed else 1  # of the weight
-        lead = (slice(None),) * (spec.batch_size is not None)
-        x, g = wide.input, wide.grad_output
-        x, g = (x, g[(*lead, slice(n))]) if operand == "input" else (x[(*lead, slice(n))], g)
-        wide = Operands(x, wide.weight.narrow(axis, 0, n), None, g)
-    else:
-        return None
-    least = by_hand(some, wide, (operand,)).named()[operand].double()
-    # Not finite: float32 was too narrow, and nothing is known.
-    return torch.where(least.isfinite(), least * (1 - term_counts(some, operand) * 2.0**-22), 0.0).clamp_(min=0)
+    part = slice(max(1, summed // PART))
+    axis = {"weight": "samples", "output": "in_channels", "input": "out_channels"}[operand]
+    some, given = part_of(spec, operands, **{axis: part})
+    least = by_hand(some, given.map(lambda t: t.float().abs()), (operand,)).named()[operand]
+    # float32 adds positive numbers with a relative error of at most n * u; not finite: it was too narrow.
+    short = 1 - float(term_counts(some, operand).max()) * 2.0**-23
+    return least.mul_(max(0.0, short)).nan_to_num_(nan=0.0, posinf=0.0)
+
+
+def part_of(
+    spec: ConvSpec,
+    operands: Operands,
+    samples: slice | None = None,
+    in_channels: slice | None = None,
+    out_channels: slice | None = None,
+) -> tuple[ConvSpec, Operands]:
+    """The layer on some samples, or on some channels of its first group; without bias."""
+    x, w, g = operands.input, operands.weight, operands.grad_output
+    lead = (slice(None),) * len(spec.batch_shape)
+    groups = spec.groups
+    if in_channels is not None or out_channels is not None:
+        groups = 1
+        inside, outside = (slice(c // spec.groups) for c in (spec.in_channels, spec.out_channels))
+        w = w[: spec.placement_channels // spec.groups]
+        x, g = x[(*lead, inside)], g[(*lead, outside)]
+    ins, outs = in_channels or slice(None), out_channels or slice(None)
+    if samples is not None and spec.batch_size is not None:
+        x, g = x[samples], g[samples]
+    x, g = x[(*lead, ins)], g[(*lead, outs)]
+    w = w[(ins, outs) if spec.transposed else (outs, ins)] if groups == 1 else w
+    smaller = replace(
+        spec,
+        batch_size=None if spec.batch_size is None else x.shape[0],
+        in_channels=x.shape[len(lead)],
+        out_channels=g.shape[len(lead)],
+        groups=groups,
+        bias=False,
+    )
+    return smaller, Operands(x, w, None, g)
 
 
 def exact_element(spec: ConvSpec, letters: dict[str, Tensor], operand: str, index: tuple[int, ...]) -> Fraction:
