@@ -9,16 +9,15 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.geometry.validation import by_x
 from convgrad_cli.render import selection
 from convgrad_cli.render.matrices import pictures_of
+from convgrad_cli.render.names import TITLES, element_name, indexed, route_name
 from convgrad_cli.render.numbers import aligned, column, number, sum_of_terms
 from convgrad_cli.render.style import ROWS, Style
 from convgrad_cli.report import Element, Passage, Picture, Report, Table, TensorData
 from convgrad_cli.safe import safe
 
-TITLES = {"grad_weight": "weight.grad", "grad_input": "x.grad", "grad_bias": "bias.grad"}
 LISTED = 8  # terms; a longer sum is counted
 SENTENCE = 2000  # characters; a sentence is longer than a name
 
@@ -106,13 +105,9 @@ def agreement(report: Report) -> str:
     wrong = [c for c in report.comparisons if c.agreeing < c.elements]
     return "DIFFER: " + "; ".join(
         f"{c.elements - c.agreeing:,} of {c.elements:,} elements of {TITLES.get(c.tensor, c.tensor)}, the worst, "
-        f"{_name(c.tensor, c.worst or ())}, by {c.ratio:.3g} times its rounding bound"
+        f"{indexed(c.tensor, c.worst or ())}, by {c.ratio:.3g} times its rounding bound"
         for c in wrong
     )
-
-
-def _name(tensor: str, index: Sequence[int]) -> str:
-    return f"{LETTERS[tensor.removeprefix('grad_')]}[{','.join(map(str, index))}]"
 
 
 def _passage(passage: Passage, style: Style) -> Iterator[Block]:
@@ -170,7 +165,7 @@ def _grid(table: Table, style: Style) -> Iterator[Block]:
     routes = selection.routes(chosen)
     texts = iter(column([e.values[r] for e in chosen for r in routes if r in e.values], style.precision))
     numbers = [[next(texts) if route in element.values else "" for route in routes] for element in chosen]
-    names = ["forward" if (r, table.tensor) == ("autograd", "output") else safe(r).replace("_", " ") for r in routes]
+    names = [route_name(safe(route), table.tensor) for route in routes]
     yield Grid(names, [_row(element, texts, style) for element, texts in zip(chosen, numbers, strict=True)])
     total = len(table.elements)
     if len(chosen) < total:
@@ -187,4 +182,4 @@ def _row(element: Element, numbers: Sequence[str], style: Style) -> Row:
         remarks.append(f"{element.formula.count:,} terms")
     if element.agrees is False and element.difference is not None and element.bound is not None:
         remarks.append(f"DIFFERS by {element.difference:.3g}, bound {element.bound:.3g}")
-    return Row(_name(element.tensor, element.index), numbers, element.expression, terms, "; ".join(remarks))
+    return Row(element_name(element), numbers, element.expression, terms, "; ".join(remarks))

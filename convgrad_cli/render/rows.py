@@ -13,6 +13,7 @@ from rich.text import Text
 
 from convgrad_cli.render import selection
 from convgrad_cli.render.matrices import summary_line
+from convgrad_cli.render.names import LETTERS, TITLES, element_name, route_name
 from convgrad_cli.render.numbers import column, stored, sum_of_terms
 from convgrad_cli.render.palette import BAD, ROLES, role
 from convgrad_cli.render.style import ROWS, Style
@@ -23,8 +24,6 @@ GAP = 2
 FITTING_TERMS = 16  # a longer sum is never listed in a table, however wide it is
 NAME, NUMBER = 11, 8  # least widths, those of the heads, so that the tables of a report stand in line
 NARROWEST = 20  # columns that a slice sum needs beside the numbers; with fewer it goes below them
-LETTERS = {"grad_weight": "w", "grad_input": "x", "grad_bias": "b", "output": "y"}
-TITLES = {"grad_weight": "weight.grad", "grad_input": "x.grad", "grad_bias": "bias.grad", "output": "output"}
 
 
 def table_of(table: Table, report: Report, style: Style) -> Iterator[RenderableType]:
@@ -48,7 +47,7 @@ def rows_of(elements: list[Element], report: Report, style: Style) -> Iterator[R
     dtypes = {route: "float64" if route == "by_hand" else report.dtype for route in routes}
     numbers = {r: column([stored(e.values[r], dtypes[r]) for e in elements], style.precision) for r in routes}
     sums = [e.expression + (f"   {e.formula.reason}" if e.formula.reason else "") for e in elements]
-    heads = [TITLES[tensor], *(_route(route, tensor) for route in routes)]
+    heads = [TITLES[tensor], *(route_name(route, tensor) for route in routes)]
     columns = [names, *numbers.values()]
     widths = [max(least, *map(len, texts)) for least, texts in zip([NAME, *[NUMBER] * 9], columns, strict=False)]
     room = None if style.width is None else style.width - sum(w + GAP for w in widths)
@@ -89,25 +88,20 @@ def _mark(element: Element) -> RichStyle:
     return RichStyle(color=BAD, bold=True) if element.agrees is False else RichStyle()
 
 
+def added(element: Element, dtype: str, precision: int) -> str:
+    """The numbers that an element adds, if there are several and not too many."""
+    if element.terms is None or not 1 < len(element.terms) <= FITTING_TERMS:
+        return ""
+    return sum_of_terms([[stored(factor, dtype) for factor in term] for term in element.terms], precision)
+
+
 def _terms(element: Element, report: Report, precision: int, space: int | None) -> str:
-    """The numbers added, if there are several and they fit into `space` columns."""
+    """The numbers added, if they fit into `space` columns."""
     if element.tensor == "grad_bias" and report.loss == "y.sum()":
         text = f"{element.formula.count} output elements, each 1"
-    elif element.terms is None or not 1 < len(element.terms) <= FITTING_TERMS:
-        return ""
     else:
-        exact = [[stored(factor, report.dtype) for factor in term] for term in element.terms]
-        text = sum_of_terms(exact, precision)
+        text = added(element, report.dtype, precision)
     return text if space is None or cell_len(text) <= space else ""
-
-
-def _route(route: str, tensor: str) -> str:
-    return "forward" if (route, tensor) == ("autograd", "output") else route.replace("_", " ")
-
-
-def element_name(element: Element) -> str:
-    """The element as expressions write it: w[0,0,0,1]."""
-    return f"{LETTERS[element.tensor]}[{','.join(map(str, element.index))}]"
 
 
 def coloured(line: str) -> Text:

@@ -12,9 +12,10 @@ from rich.text import Text
 from convgrad_cli.geometry.validation import by_x
 from convgrad_cli.render import selection
 from convgrad_cli.render.matrices import draw, pictures_of, summary_line
+from convgrad_cli.render.names import indexed
 from convgrad_cli.render.numbers import aligned, column
 from convgrad_cli.render.palette import BAD, role
-from convgrad_cli.render.rows import BOLD, DIM, LETTERS, coloured, rows_of, table_of
+from convgrad_cli.render.rows import BOLD, DIM, coloured, rows_of, table_of
 from convgrad_cli.render.style import Style
 from convgrad_cli.report import Passage, Report, TensorData
 
@@ -133,5 +134,5 @@ def _agreement(report: Report) -> Iterator[Text]:
         if c.agreeing < c.elements:
             line = Text().append("DIFFER", RichStyle(bold=True, color=BAD))
             line.append(f"  {c.elements - c.agreeing:,} of {c.elements:,} elements of {c.tensor}; the worst, ")
-            at = ",".join(map(str, c.worst or ()))
-            yield line.append(f"{LETTERS[c.tensor]}[{at}], is off by {c.ratio:.3g} times its rounding bound")
+            at = indexed(c.tensor, c.worst or ())
+            yield line.append(f"{at}, is off by {c.ratio:.3g} times its rounding bound")
