@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from convgrad_cli.cli.options import LayerOptions, NumberOptions
@@ -21,10 +22,10 @@ SIZES = {
 }
 
 
-def read_problem(layer: LayerOptions, numbers: NumberOptions) -> Problem:
-    """The Problem that the options describe. Raises ConvGradError."""
+def read_problem(layer: LayerOptions, numbers: NumberOptions, settings: Mapping[str, Any] | None = None) -> Problem:
+    """The Problem that the options describe, or one of the `settings` given instead. Raises ConvGradError."""
     require_directory()
-    settings = read_settings(layer)
+    settings = read_settings(layer) if settings is None else settings
     texts = {"input": numbers.x, "weight": numbers.w, "bias": numbers.b, "grad_output": numbers.g}
     given = {name: text for name, text in texts.items() if text is not None}
     if list(given.values()).count("-") > 1:

@@ -54,10 +54,14 @@ class Target(Protocol):
     Call it understands beyond plain operands: "layouts", "wanted", "poison", "accumulate".
     """
 
-    name: str
-    facts: tuple[str, ...]
-    callable: bool
-    allows: frozenset[str]
+    @property
+    def name(self) -> str: ...
+    @property
+    def facts(self) -> tuple[str, ...]: ...
+    @property
+    def callable(self) -> bool: ...
+    @property
+    def allows(self) -> frozenset[str]: ...
 
     def run(self, spec: ConvSpec, operands: Operands, call: Call = ...) -> Answer:
         """Run it on `operands` (CPU tensors). Raises TargetError where there is no answer."""

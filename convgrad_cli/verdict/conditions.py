@@ -12,21 +12,15 @@ from itertools import product as every
 
 import torch
 
-from convgrad_cli.errors import ConvGradError
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.gradients.gradients import Gradients
 from convgrad_cli.gradients.target import WANTED, Answer, Call, Target, TargetError
-from convgrad_cli.safe import safe
 from convgrad_cli.tensors.operands import Tensor
 from convgrad_cli.verdict.bounds import Arithmetic
+from convgrad_cli.verdict.choices import LAYOUT_NAMES
 from convgrad_cli.verdict.probes import Probe, logic_probes
 
-LAYOUTS = ("channels_last", "sliced", "transposed")
 MOVED = ("input", "weight", "grad_output")
-CHEAP = ("repeat", "stride-0", *LAYOUTS, "masks", "inputs")
-CONDITIONS = (*CHEAP, "poison", "accumulate", "sizes")
-"""By name, what `--conditions` takes; "all" is all of them."""
-
 AROUND = (8, 15, 16, 17)  # where vector tails and blocks begin and end
 LARGEST = 2 * 10**9  # multiply-adds of a layer whose batch or channels were changed
 
@@ -39,19 +33,6 @@ class Tried:
     tensors: tuple[str, ...] = ()
     detail: str = ""
     refused: bool = False
-
-
-def choose_conditions(text: str | None) -> tuple[str, ...]:
-    """The conditions that `--conditions` names: "all", "none", or a list; the cheap ones unless it is given."""
-    if text is None:
-        return CHEAP
-    if text in ("all", "none"):
-        return CONDITIONS if text == "all" else ()
-    names = tuple(name.strip() for name in text.split(","))
-    for name in names:
-        if name not in CONDITIONS:
-            raise ConvGradError(f"--conditions {safe(name)!r} is not one of all, none, {', '.join(CONDITIONS)}")
-    return names
 
 
 @dataclass(frozen=True)
@@ -71,7 +52,7 @@ class Trial:
         tries: dict[str, Callable[[Probe], Iterator[Tried]]] = {
             "repeat": self._repeat,
             "stride-0": self._constant,
-            **{layout: partial(self._layout, layout=layout) for layout in LAYOUTS},
+            **{layout: partial(self._layout, layout=layout) for layout in LAYOUT_NAMES},
             "masks": self._masks,
             "inputs": self._inputs,
             "poison": partial(self._one, name="buffers of NaN", call=Call(poison=True)),
@@ -79,7 +60,7 @@ class Trial:
             "sizes": self._sizes,
         }
         needs = {"masks": "wanted", "poison": "poison", "accumulate": "accumulate"}
-        needs |= dict.fromkeys((*LAYOUTS, "stride-0"), "layouts")
+        needs |= dict.fromkeys((*LAYOUT_NAMES, "stride-0"), "layouts")
         for name in names:
             if needs.get(name) in (None, *self.target.allows):
                 yield from tries[name](probe)

@@ -1,0 +1,115 @@
+"""`convgrad check`"""
+
+from dataclasses import dataclass, fields, replace
+from typing import Annotated
+
+from typer import Argument, Option
+
+from convgrad_cli.cli.options import LayerOptions, NumberOptions, OutputOptions, takes
+
+TARGET, JUDGE = "Target", "Judge"
+
+
+def _option(panel: str, *flags: str, help: str, metavar: str | None = None) -> object:
+    return Option(*flags, help=help, metavar=metavar, rich_help_panel=panel, show_default=False)
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """What is to be judged, how it is called, and by what measure."""
+
+    forward: Annotated[
+        str | None,
+        _option(TARGET, "--forward", metavar="FILE::NAME", help="A differentiable torch forward; judges its backward."),
+    ] = None
+    convention: Annotated[
+        str | None,
+        _option(TARGET, "--convention", metavar="NAME", help="cs231n: conv_forward_naive and conv_backward_naive."),
+    ] = None
+    exec: Annotated[
+        str | None,
+        _option(TARGET, "--exec", metavar="COMMAND", help="Any language: 'command {in} {out}', .npz files."),
+    ] = None
+    grad_input: Annotated[
+        str | None, _option(TARGET, "--grad-input", metavar="FILE", help="A saved gradient, or FILE::KEY.")
+    ] = None
+    grad_weight: Annotated[str | None, _option(TARGET, "--grad-weight", metavar="FILE", help="The same.")] = None
+    grad_bias: Annotated[str | None, _option(TARGET, "--grad-bias", metavar="FILE", help="The same.")] = None
+    framework: Annotated[
+        str, _option(TARGET, "--as", metavar="NAME", help="What the code takes: numpy or torch. Default: numpy.")
+    ] = "numpy"
+    layout: Annotated[
+        str | None, _option(TARGET, "--layout", metavar="NHWC", help="Order of its axes of x, y and g.")
+    ] = None
+    weight_layout: Annotated[
+        str | None, _option(TARGET, "--weight-layout", metavar="HWIO", help="Order of its axes of w.")
+    ] = None
+    scalars: Annotated[bool, _option(TARGET, "--scalars", help="Hand over stride=2, not stride=(2, 2).")] = False
+    timeout: Annotated[
+        float, _option(TARGET, "--timeout", metavar="SECONDS", help="For each call of foreign code. Default: 60.")
+    ] = 60.0
+    tf32: Annotated[bool | None, _option(TARGET, "--tf32/--no-tf32", help="torch on CUDA: round operands.")] = None
+    channels_last: Annotated[bool, _option(TARGET, "--channels-last", help="torch: in this memory format.")] = False
+    deterministic: Annotated[bool, _option(TARGET, "--deterministic", help="torch: deterministic algorithms.")] = False
+    no_mkldnn: Annotated[bool, _option(TARGET, "--no-mkldnn", help="torch: without oneDNN.")] = False
+    no_cudnn: Annotated[bool, _option(TARGET, "--no-cudnn", help="torch: without cuDNN.")] = False
+    benchmark: Annotated[bool, _option(TARGET, "--benchmark", help="torch: let cuDNN choose the fastest.")] = False
+    compile: Annotated[bool, _option(TARGET, "--compile", help="torch: through torch.compile.")] = False
+    arithmetic: Annotated[
+        str,
+        _option(
+            JUDGE,
+            "--arithmetic",
+            metavar="NAME",
+            help="How it is meant to compute: exact, direct, partial, short, tf32 or bf16. Default: direct.",
+        ),
+    ] = "direct"
+    conditions: Annotated[
+        str | None,
+        _option(
+            JUDGE,
+            "--conditions",
+            metavar="NAMES",
+            help="all, none, or of: repeat, stride-0, channels_last, sliced, transposed, masks, inputs, poison, "
+            "accumulate, sizes. Default: the first seven.",
+        ),
+    ] = None
+
+
+@takes(check=CheckOptions, layer=LayerOptions, numbers=NumberOptions, output=OutputOptions)
+def command(
+    check: CheckOptions,
+    layer: LayerOptions,
+    numbers: NumberOptions,
+    output: OutputOptions,
+    target: Annotated[
+        str | None,
+        Argument(metavar="[TARGET]", help="file.py::function or package.module:function. Default: torch itself."),
+    ] = None,
+) -> int:
+    """Judge whether code that computes gradients is right: torch's, your function, or saved arrays."""
+    from convgrad_cli.cli.output import check_output, show
+    from convgrad_cli.cli.progress import progress
+    from convgrad_cli.cli.request import read_problem, read_settings
+    from convgrad_cli.verdict.choices import LAYER, choose_arithmetic, choose_conditions
+
+    check_output(output)
+    choose_conditions(check.conditions)
+    if numbers.g is None and numbers.loss is None:
+        numbers = replace(numbers, g="randn")
+    bare = not read_settings(layer) and numbers.x is None and numbers.w is None
+    problem = read_problem(layer, numbers, LAYER if bare else None)
+    choose_arithmetic(check.arithmetic, problem.dtype)
+    # Only now is torch needed: what is wrong with the request has been said without it.
+    from convgrad_cli.commands.check import check_problem, no_layer_note
+    from convgrad_cli.commands.targets import TargetOptions
+
+    named = {field.name: getattr(check, field.name) for field in fields(check)}
+    arithmetic, conditions = named.pop("arithmetic"), named.pop("conditions")
+    for library in ("mkldnn", "cudnn"):
+        named[library] = False if named.pop(f"no_{library}") else None
+    asked = TargetOptions(target=target, command=named.pop("exec"), **named)
+    problem = replace(problem, notes=(*problem.notes, no_layer_note())) if bare else problem
+    with progress("checking") as tell:
+        report = check_problem(problem, asked, arithmetic, conditions, tell)
+    return show(report, output)

@@ -1,0 +1,103 @@
+"""`check`: whether code that computes gradients is right, by exact probes and rigorous bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from convgrad_cli.commands.arguments import LAYER as LAYER_KEYWORDS
+from convgrad_cli.commands.arguments import problem_from
+from convgrad_cli.commands.describe import tensor_data
+from convgrad_cli.commands.inspect import operands_by_name, setting
+from convgrad_cli.commands.targets import TargetOptions, make_target
+from convgrad_cli.commands.verdicts import describe_check, tables_of
+from convgrad_cli.errors import ConvGradError
+from convgrad_cli.gradients.target import Target
+from convgrad_cli.report import Report
+from convgrad_cli.tensors.operands import Operands
+from convgrad_cli.tensors.problem import Problem, make_operands
+from convgrad_cli.verdict.choices import LAYER, choose_arithmetic, choose_conditions
+from convgrad_cli.verdict.examine import examine
+
+SMALL = 10**4  # entries up to which the operands are part of the report
+TARGET_KEYWORDS = tuple(TargetOptions.__dataclass_fields__)
+
+
+def check(
+    target: Any = None,
+    layer: Any = None,
+    *,
+    arithmetic: str = "direct",
+    conditions: str | None = None,
+    **options: Any,
+) -> Report:
+    """The verdict on code that computes the gradients of a convolution; `report.check` holds it.
+
+    `target` is a Python function, `"file.py::function"`, `"package.module:function"`, or None for torch's autograd;
+    `layer` and the numbers are given as for `inspect`, and g is random unless it or `loss` is given. `conditions` is
+    "all", "none" or a list such as "repeat, masks". Further keywords are those of TargetOptions: `forward`,
+    `convention`, `command`, `grad_input`, `grad_weight`, `grad_bias`, `framework`, `layout`, `weight_layout`,
+    `scalars`, `timeout`, and torch's flags. Raises ConvGradError where there is nothing to judge.
+
+    >>> check(layer="Conv2d(2, 3, 3)", input_size=5).check.verdict
+    'PASS'
+    """
+    asked = {name: options.pop(name) for name in TARGET_KEYWORDS if name in options}
+    if options.get("grad_output") is None and options.get("loss") is None:
+        options["grad_output"] = "randn"
+    notes: tuple[str, ...] = ()
+    if layer is None and not any(options.get(name) is not None for name in (*LAYER_KEYWORDS, "input", "weight")):
+        options, notes = {**LAYER, **options}, (no_layer_note(),)
+    problem = problem_from(layer, options)
+    problem = replace(problem, notes=(*problem.notes, *notes))
+    return check_problem(problem, TargetOptions(target=target, **asked), arithmetic, conditions)
+
+
+def check_problem(
+    problem: Problem,
+    asked: TargetOptions,
+    arithmetic: str = "direct",
+    conditions: str | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Report:
+    """The Report of `convgrad check`; `progress` is called with the share done, from 0 to 1."""
+    arithmetic, names = choose_arithmetic(arithmetic, problem.dtype), choose_conditions(conditions)
+    operands = make_operands(problem)
+    _require_finite(operands)
+    target = make_target(problem, asked)
+    try:
+        found = examine(problem.spec, operands, target, arithmetic, names, problem.seed, progress)
+    finally:
+        target.close()
+    return _report(problem, operands, target, arithmetic, describe_check, found)
+
+
+def no_layer_note() -> str:
+    """What is said where no layer was given."""
+    return "no layer was given; this one was taken. Add --stride 2 --padding 1, say, to see more of the code"
+
+
+def _report(problem: Problem, operands: Operands, target: Target, arithmetic: str, describe: Any, found: Any) -> Report:
+    spec = problem.spec
+    few = sum(tensor.numel() for tensor in operands.letters(spec).values()) <= SMALL
+    tensors = operands_by_name(spec, operands) if few else {}
+    answers = found.answer.gradients.named() if few else {}
+    tensors |= {name if name == "output" else f"grad_{name}": value for name, value in answers.items()}
+    return Report(
+        command="check",
+        **{**setting(problem, operands.input.device), "device": problem.device},
+        loss_value=None,
+        tensors={name: tensor_data(name, value) for name, value in tensors.items() if value is not None},
+        tables=tables_of(spec, operands, found),
+        notes=(*problem.notes, *target.facts),
+        check=describe(target.name, arithmetic, target.callable, found),
+    )
+
+
+def _require_finite(operands: Operands) -> None:
+    for letter, tensor in (("x", operands.input), ("w", operands.weight), ("g", operands.grad_output)):
+        if not bool(tensor.isfinite().all()):
+            raise ConvGradError(
+                f"{letter} has NaN or infinities, which no bound can judge; give finite numbers, or see `inspect`"
+            )
