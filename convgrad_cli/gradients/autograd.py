@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 
-from convgrad_cli.geometry.spec import ConvSpec
+from convgrad_cli.geometry.spec import ConvSpec, Pads
 from convgrad_cli.gradients.gradients import Gradients
 from convgrad_cli.gradients.target import WANTED, Answer, Call, TargetError, lay_out
 from convgrad_cli.tensors.operands import Operands, Tensor
@@ -27,9 +27,7 @@ def forward(spec: ConvSpec, input: Tensor, weight: Tensor, bias: Tensor | None) 
         return _transposed(spec, input, weight, bias)
     pads = [before for before, after in spec.padding if before == after and before >= 0]
     if len(pads) < spec.dims or spec.has_padded_input:
-        # F.pad lists the last axis first.
-        flat = [amount for pair in reversed(spec.padding) for amount in pair]
-        input = F.pad(input, flat, mode=PAD_MODES[spec.padding_mode])
+        input = _pad(input, spec.padding, PAD_MODES[spec.padding_mode])
         pads = [0] * spec.dims
     convolution = CONVOLUTIONS[spec.dims]
     return convolution(input, weight, bias, spec.stride, pads, spec.dilation, spec.groups)
@@ -42,9 +40,16 @@ def _transposed(spec: ConvSpec, input: Tensor, weight: Tensor, bias: Tensor | No
         return convolution(input, weight, bias, spec.stride, pads, spec.output_padding, spec.groups, spec.dilation)
     zeros = [0] * spec.dims
     output = convolution(input, weight, None, spec.stride, zeros, spec.output_padding, spec.groups, spec.dilation)
-    flat = [-amount for pair in reversed(spec.padding) for amount in pair]
-    output = F.pad(output, flat)
+    output = _pad(output, tuple((-before, -after) for before, after in spec.padding), "constant")
     return output if bias is None else output + bias.view(-1, *[1] * spec.dims)
+
+
+def _pad(tensor: Tensor, pairs: Pads, mode: str) -> Tensor:
+    """Padded, then cropped where `pairs` are negative; at once, F.pad refuses to crop more than there was before."""
+    # F.pad lists the last axis first.
+    flat = [amount for pair in reversed(pairs) for amount in pair]
+    tensor = F.pad(tensor, [max(0, amount) for amount in flat], mode=mode)
+    return F.pad(tensor, [min(0, amount) for amount in flat]) if min(flat) < 0 else tensor
 
 
 @dataclass(frozen=True)

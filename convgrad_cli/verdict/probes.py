@@ -259,7 +259,7 @@ def _sums(spec: ConvSpec, make: _Numbers, bits: int) -> Iterator[Probe]:
 
 def _near(spec: ConvSpec, make: _Numbers, bits: int, most: float) -> Operands | None:
     """Positive integers whose sums come near `most`; None where already ones pass it."""
-    n = {name: float(term_counts(spec, name).max()) for name in TENSORS}
+    n = {name: max(1.0, float(term_counts(spec, name).max())) for name in TENSORS}
     cap = 2**bits
     g = min(cap, isqrt(int(most // n["weight"])), int(most // n["bias"]))
     x = min(cap, int(most // (n["weight"] * g))) if g else 0
