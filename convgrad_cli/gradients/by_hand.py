@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import product as every
 from math import prod
 
@@ -87,8 +88,12 @@ def _add_all(spec: ConvSpec, sides: Sides, sums: Sides, progress: Callable[[floa
     a, b, taps = sides["positions"].shape[1], sides["placements"].shape[1], prod(spec.kernel_size)
     # Gathering leaves zeros where the kernel hangs over the border; 0 * inf would be NaN, so those data go tap by tap.
     gathers = taps > 1 and a <= FEW_CHANNELS and a * taps <= WIDEST and _is_finite(sides)
-    step = _all_taps if gathers else _tap_by_tap
     chunks = list(_chunks(spec, spec.groups * (b + a * taps if gathers else b + a)))
+    # One room for the columns of every chunk (the first is the largest): memory given back and taken anew each time is
+    # mapped page by page each time, which took longer than the sums.
+    widest = sides["placements"][chunks[0][0]["placements"]][0, 0].numel()
+    room = sides["positions"].new_empty(spec.groups * a * taps * widest if gathers else 0)
+    step = partial(_all_taps, room=room) if gathers else _tap_by_tap
     for done, (where, axes) in enumerate(chunks, start=1):
         part, total = ({side: t[where[side]] for side, t in tensors.items()} for tensors in (sides, sums))
         step(part, total, axes)
@@ -107,24 +112,23 @@ def _tap_by_tap(part: Sides, total: Sides, axes: tuple[Axis, ...]) -> None:
             total["placements"][placed] += (w @ p).view(at_placements.shape)
 
 
-def _all_taps(part: Sides, total: Sides, axes: tuple[Axis, ...]) -> None:
+def _all_taps(part: Sides, total: Sides, axes: tuple[Axis, ...], room: Tensor) -> None:
     *taps, groups, b, a = part["weight"].shape
     placements, meetings = part["placements"], list(_meetings(axes))
     w = part["weight"].movedim((-3, -2), (0, 1)).flatten(2)  # [G, b, taps * a]
     q = placements.flatten(2)  # [G, b, M]
-    shape = (groups, *taps, a, *placements.shape[2:])
+    p = room[: groups * w.shape[-1] * q.shape[-1]].view(groups, w.shape[-1], -1)
+    by_tap = p.view(groups, *taps, a, *placements.shape[2:]).movedim(0, len(taps))
     if "weight" in total or "placements" in total:
-        columns = w.new_zeros(shape)
-        by_tap = columns.movedim(0, len(taps))
+        p.zero_()
         for tap, placed, met in meetings:
             by_tap[(*tap, *placed)] = part["positions"][met]
-        p = columns.view(groups, w.shape[-1], -1)
         if "weight" in total:
             total["weight"] += (q @ p.mT).view(groups, b, *taps, a).movedim((0, 1), (-3, -2))
         if "placements" in total:
             total["placements"] += (w @ p).view(placements.shape)
     if "positions" in total:
-        by_tap = (w.mT @ q).view(shape).movedim(0, len(taps))
+        torch.matmul(w.mT, q, out=p)
         for tap, placed, met in meetings:
             total["positions"][met] += by_tap[(*tap, *placed)]
 

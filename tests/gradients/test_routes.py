@@ -83,9 +83,9 @@ def test_chunks_and_channels_change_nothing(monkeypatch, few_channels, chunk):
 
 
 def _counted(counts, name, function):
-    def counting(*args):
+    def counting(*args, **room):
         counts[name] += 1
-        function(*args)
+        function(*args, **room)
 
     return counting
 
@@ -112,11 +112,28 @@ def test_a_chunk_is_no_larger_than_allowed_unless_one_placement_is(monkeypatch, 
 
 
 def _kept(parts, function):
-    def keeping(part, *rest):
+    def keeping(part, *rest, **room):
         parts.append(part)
-        function(part, *rest)
+        function(part, *rest, **room)
 
     return keeping
+
+
+def test_all_chunks_work_in_one_room(monkeypatch):
+    rooms = []
+
+    def noting(part, total, axes, room):
+        rooms.append(room)
+        all_taps(part, total, axes, room)
+
+    all_taps = module._all_taps
+    monkeypatch.setattr(module, "_all_taps", noting)
+    monkeypatch.setattr(module, "CHUNK", 400)
+    spec = make_spec(input_size=9, kernel_size=3, batch_size=3)
+    by_hand(spec, integer_operands(spec))
+    assert len(rooms) > 3
+    assert len({room.data_ptr() for room in rooms}) == 1
+    assert rooms[0].numel() <= 400
 
 
 @pytest.mark.parametrize("few_channels", [0, 16], ids=["tap by tap", "all taps"])
