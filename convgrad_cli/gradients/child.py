@@ -1,0 +1,148 @@
+"""What runs in the process of its own: it loads the user's code, calls it, and sends back what it returned.
+
+torch is imported only for code that works on tensors. Nothing that the code does, raises or returns leaves this process
+but as plain numbers or one sentence.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from convgrad_cli.gradients.channel import Block, Shape, filler, receive, send
+from convgrad_cli.gradients.results import Refusal, operand_block
+from convgrad_cli.gradients.subject import Subject, load
+from convgrad_cli.tensors.memory import available_memory, gib
+
+MESSAGE = 1000  # characters of an exception that are passed on
+
+
+def main() -> None:
+    """Answer on the socket whose number is the first argument until it is closed; the second is the lifeline."""
+    channel, lifeline = int(sys.argv[1]), int(sys.argv[2])
+    os.set_inheritable(channel, False)
+    os.set_inheritable(lifeline, False)
+    _end_with_parent(lifeline)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    connection = socket.socket(fileno=channel)
+    fill = filler(connection)
+    setup, _ = receive(fill)
+    room = None
+    try:
+        if setup["framework"] == "torch":
+            import torch  # noqa: F401  # before the user's folder can stand in its way
+        room = _limit_memory()
+        sys.argv[:] = [setup["path"] or setup["module"]]
+        subject = load(setup)
+        ready: dict[str, Any] = {"takes": subject.takes, "sha256": subject.sha256}
+    except BaseException as error:
+        send(connection, {"error": _sentence(error, setup["path"], room, "can't be loaded: it ")}, {})
+        return
+    send(connection, ready, {})
+    while True:
+        try:
+            question, blocks = receive(fill)
+        except (EOFError, ConnectionError):
+            os._exit(0)  # threads of the user's may still run
+        try:
+            reply, results = _answer(subject, question, blocks)
+        except BaseException as error:
+            reply, results = {"error": _sentence(error, setup["path"], room)}, {}
+        send(connection, reply, results)
+        del blocks, results
+
+
+def _answer(
+    subject: Subject, question: Mapping[str, Any], blocks: Mapping[str, Block]
+) -> tuple[dict[str, Any], dict[str, Block]]:
+    shapes: dict[str, Shape] = {name: tuple(shape) for name, shape in question["expects"].items()}
+    returned, given = subject.run(question, blocks, shapes)
+    results, misshapen = operand_block(returned, shapes)
+    # As bytes: NaN is not equal to itself.
+    changed = [
+        name
+        for name, array in given.items()
+        if (array.view(f"u{array.itemsize}") != _as_given(blocks[name], question["layouts"].get(name))).any()
+    ]
+    return {"misshapen": misshapen, "changed": changed}, results
+
+
+def _as_given(block: Block, layout: str | None) -> Any:
+    bits = block.array.view(f"u{block.array.itemsize}")
+    return bits.reshape(-1)[:1] if layout == "expanded" else bits
+
+
+def _end_with_parent(lifeline: int) -> None:
+    """Have the kernel end this group when the parent is gone, even while code hangs that never comes back to Python."""
+    if hasattr(fcntl, "F_SETSIG"):
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+    if select.select([lifeline], [], [], 0)[0]:  # it was gone before that
+        os._exit(0)
+
+
+def _limit_memory() -> int | None:
+    """Let this process take half of the available memory beside what it has; returns that, None where nothing says."""
+    try:
+        import resource
+
+        lines = Path("/proc/self/status").read_text().splitlines()
+        (used,) = (int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData:"))
+    except (ImportError, OSError, ValueError):
+        return None
+    available = available_memory()
+    if available is None:
+        return None
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = used + available // 2
+    if most != resource.RLIM_INFINITY:
+        limit = min(limit, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+    return limit - used
+
+
+def _sentence(error: BaseException, path: str | None, room: int | None, start: str = "") -> str:
+    """What happened, in words that follow the name of the function."""
+    if isinstance(error, Refusal):
+        return str(error)
+    if os.environ.get("CONVGRAD_DEBUG"):
+        import traceback
+
+        traceback.print_exception(error)
+    try:
+        text = str(error).strip()
+    except BaseException:
+        text = ""
+    place = _place(error, path)
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "allocate memory" in text):
+        most = f": it may take {gib(room)}, half of what is available" if room else ""
+        return f"{start}ran out of memory{place}{most}"
+    if isinstance(error, SystemExit):
+        return f"{start}called sys.exit({error.code!r}){place}"
+    first = text.splitlines()[0][:MESSAGE] if text else ""
+    return f"{start}raised {type(error).__name__}{': ' if first else ''}{first}{place}"
+
+
+def _place(error: BaseException, path: str | None) -> str:
+    """` (mine.py:12)`: the last line of the user's own file, else of any code that is not convgrad's."""
+    own, other = "", ""
+    if isinstance(error, SyntaxError) and error.filename:
+        own = f"{Path(error.filename).name}:{error.lineno}"
+    trace = error.__traceback__
+    here = str(Path(__file__).parent.parent)
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if file == path:
+            own = f"{Path(file).name}:{trace.tb_lineno}"
+        elif not file.startswith((here, "<frozen")):
+            other = f"{Path(file).name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return f" ({own or other})" if own or other else ""

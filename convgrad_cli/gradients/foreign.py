@@ -1,0 +1,176 @@
+"""The user's code as a Target: a function in a process of its own. Other kinds are in command.py and saved.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+
+from convgrad_cli.errors import ConvGradError
+from convgrad_cli.geometry.spec import ConvSpec
+from convgrad_cli.gradients.channel import Block
+from convgrad_cli.gradients.convention import Layout, cs231n_parameters, keyword, reorder, restore
+from convgrad_cli.gradients.gradients import Gradients
+from convgrad_cli.gradients.location import Location, check_target_text
+from convgrad_cli.gradients.process import Worker
+from convgrad_cli.gradients.target import WANTED, Answer, Call, TargetError
+from convgrad_cli.tensors.operands import Operands, Tensor
+
+TIMEOUT = 60.0  # seconds
+KINDS = ("backward", "forward", "cs231n")
+FRAMEWORKS = ("numpy", "torch")
+
+
+def function_target(
+    text: str,
+    *,
+    kind: str = "backward",
+    framework: str = "numpy",
+    layout: str | None = None,
+    weight_layout: str | None = None,
+    scalars: bool = False,
+    timeout: float = TIMEOUT,
+) -> FunctionTarget:
+    """The function at `text`, `file.py::function` or `package.module:function`, as a Target. Nothing is run yet.
+
+    - kind "backward": called as `function(x, w, b, g, *, stride, padding, dilation, groups)`, with those keywords that
+      its signature has; more are `output_padding`, `transposed`, `padding_mode`, `output_mask` (three bools: input,
+      weight, bias) and `out` (arrays to fill, by name). It returns `(grad_input, grad_weight, grad_bias)`, fewer, or
+      None for one; or a mapping with these names and `output`; or None where it filled `out`.
+    - kind "forward": `function(x, w, b, *, ...)` in torch, whose backward is judged. A module, or the class of one, and
+      a torch.autograd.Function will do as well.
+    - kind "cs231n": `text` names the file alone, which has conv_forward_naive and conv_backward_naive.
+
+    `framework` "torch" gives tensors in place of NumPy arrays. `layout` is the order of the axes of x, g and what
+    belongs to them ("NHWC"), `weight_layout` that of w ("HWIO"). `scalars` gives single numbers in place of tuples.
+    `timeout` is in seconds and for one call, the first of which includes the start. Raises ConvGradError.
+    """
+    for value, options, what in ((kind, KINDS, "kind"), (framework, FRAMEWORKS, "framework")):
+        if value not in options:
+            raise ConvGradError(f"{what} {value!r} is not one of {', '.join(options)}")
+    location = check_target_text(text, kind if kind == "cs231n" else None)
+    layouts = Layout(layout or "", "--layout"), Layout(weight_layout or "", "--weight-layout")
+    return FunctionTarget(location, kind, "torch" if kind == "forward" else framework, layouts, scalars, timeout)
+
+
+class FunctionTarget:
+    """See `function_target`."""
+
+    callable: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        location: Location,
+        kind: str,
+        framework: str,
+        layouts: tuple[Layout, Layout],
+        scalars: bool,
+        timeout: float,
+    ) -> None:
+        self.name = location.text
+        self._kind, self._framework, self._layouts, self._scalars = kind, framework, layouts, scalars
+        fields = ("path", "module", "names", "where")
+        setup = {"kind": kind, "framework": framework, **{name: getattr(location, name) for name in fields}}
+        self._worker = Worker(self.name, setup, timeout)
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """What was run, by the hash of its file once it was."""
+        digest = self._worker.loaded.get("sha256")
+        return (f"{self.name}{f', sha256 {digest}' if digest else ''}, runs in a process of its own",)
+
+    @property
+    def allows(self) -> frozenset[str]:
+        """The process is started to find out, where the function's signature decides. Raises TargetError."""
+        if self._kind == "forward":
+            return frozenset({"layouts", "wanted", "accumulate"})
+        needs = {"output_mask": "wanted", "out": "poison"}
+        takes = self._worker.describe()["takes"] if self._kind == "backward" else ()
+        return frozenset({"layouts", *(needs[name] for name in takes if name in needs)})
+
+    def run(self, spec: ConvSpec, operands: Operands, call: Call | None = None) -> Answer:
+        call = call or Call()
+        try:
+            orders = self._orders(spec)
+            question = self._question(spec, call, orders)
+        except TargetError:
+            raise
+        except ConvGradError as error:
+            raise TargetError(str(error)) from error
+        blocks = {name: block(tensor.permute(orders[name])) for name, tensor in self._given(spec, operands).items()}
+        expects = {name: tuple(shape) for name, shape in question["expects"].items()}
+        reply, results = self._worker.ask(question, blocks, expects)
+        if "error" in reply:
+            raise TargetError(self._worker.said(reply["error"]))
+        return _read(reply, {name: tensor(found) for name, found in results.items()}, orders, spec)
+
+    def close(self) -> None:
+        self._worker.close()
+
+    def _orders(self, spec: ConvSpec) -> dict[str, tuple[int, ...]]:
+        data, weight = (layout.order(spec) for layout in self._layouts)
+        return {"input": data, "output": data, "grad_output": data, "weight": weight, "bias": (0,)}
+
+    def _question(self, spec: ConvSpec, call: Call, orders: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+        wanted = [name for name in WANTED if name in call.wanted and (name != "bias" or spec.bias)]
+        keywords: dict[str, Any] = {}
+        for name in self._worker.describe()["takes"]:
+            if name == "output_mask":
+                keywords[name] = [one in wanted for one in WANTED]
+            elif name != "out":
+                keywords[name] = keyword(spec, name, scalars=self._scalars)
+        named = {"output": "output", "grad_input": "input", "grad_weight": "weight", "grad_bias": "bias"}
+        return {
+            "keywords": keywords,
+            "conv_param": cs231n_parameters(spec) if self._kind == "cs231n" else None,
+            "layouts": dict(call.layouts),
+            "wanted": wanted,
+            "poison": call.poison,
+            "accumulate": call.accumulate,
+            "expects": {
+                name: reorder(spec.shape_of(one), orders[one])
+                for name, one in named.items()
+                if spec.bias or one != "bias"
+            },
+        }
+
+    def _given(self, spec: ConvSpec, operands: Operands) -> dict[str, Tensor]:
+        if self._framework == "numpy" and operands.input.dtype == torch.bfloat16:
+            raise TargetError("NumPy has no bfloat16; add --as torch")
+        given = {"input": operands.input, "weight": operands.weight, "grad_output": operands.grad_output}
+        if operands.bias is not None:
+            given["bias"] = operands.bias
+        elif self._kind == "cs231n":
+            given["bias"] = operands.weight.new_zeros(spec.bias_shape)
+        return given
+
+
+def block(tensor: Tensor) -> Block:
+    """A tensor on its way out."""
+    name = str(tensor.dtype).removeprefix("torch.")
+    contiguous = tensor.detach().contiguous()
+    return Block(name, (contiguous.view(torch.int16) if name == "bfloat16" else contiguous).numpy())
+
+
+def tensor(found: Block) -> Tensor:
+    """A tensor that came in."""
+    values = torch.from_numpy(found.array)
+    return values.view(torch.bfloat16) if found.dtype == "bfloat16" else values
+
+
+def _read(
+    reply: Mapping[str, Any], tensors: Mapping[str, Tensor], orders: Mapping[str, tuple[int, ...]], spec: ConvSpec
+) -> Answer:
+    """The Answer in PyTorch's order of axes."""
+    there = {}
+    for name, found in tensors.items():
+        one = name.removeprefix("grad_")
+        there[one] = found.permute(restore(orders[one])).contiguous()
+    misshapen = {}
+    for name, shape in reply["misshapen"].items():
+        order = orders[name.removeprefix("grad_")]
+        back = reorder(shape, restore(order)) if len(shape) == len(order) else shape
+        misshapen[name.removeprefix("grad_")] = tuple(back)
+    changed = tuple(n for n in ("input", "weight", "bias", "grad_output") if n in reply["changed"])
+    return Answer(Gradients(**there), misshapen, tuple(n for n in changed if spec.bias or n != "bias"))

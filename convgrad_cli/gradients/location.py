@@ -1,0 +1,133 @@
+"""Where code under test is: `file.py::function` or `package.module:function`, as people type it.
+
+What can be found wrong by reading is refused here, before torch, numpy or a line of that code is run.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from convgrad_cli.errors import ConvGradError
+from convgrad_cli.safe import safe
+
+CS231N = ("conv_forward_naive", "conv_backward_naive")
+SOURCE_BYTES = 16 << 20
+
+_DOTTED = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+_OPEN_ENDED = {"globals", "exec", "setattr", "vars", "__getattr__"}  # what can make names that reading does not show
+
+
+@dataclass(frozen=True)
+class Location:
+    """Functions of one file or one module. `text` is what was typed, safe to print; `where` the part without names."""
+
+    text: str
+    where: str
+    path: str | None
+    module: str | None
+    names: tuple[str, ...]
+
+
+def check_target_text(text: str, convention: str | None = None) -> Location:
+    """The Location that `text` names; ConvGradError where nothing can be there.
+
+    With the convention "cs231n" the text is the file or the module alone. A file is read and parsed, never run; of a
+    module only the spelling is checked.
+    """
+    where, separator, name = text.partition("::")
+    if not separator and not where.endswith(".py"):
+        where, separator, name = text.partition(":")
+    if convention == "cs231n":
+        if name:
+            raise ConvGradError(
+                f"with --convention cs231n the target is the file that has {' and '.join(CS231N)}; "
+                f"leave out ::{safe(name)}"
+            )
+        names: tuple[str, ...] = CS231N
+    else:
+        names = (name,)
+        _check_name(text, where, name)
+    if separator != ":" and (separator or where.endswith(".py")):
+        _check_file(where, names)
+        return Location(safe(text), safe(where), str(Path(where).resolve()), None, names)
+    if not _DOTTED.fullmatch(where):
+        raise ConvGradError(_neither(text))
+    return Location(safe(text), safe(where), None, where, names)
+
+
+def _check_name(text: str, where: str, name: str) -> None:
+    if where.endswith(".py") and ":" in where.removesuffix(".py") + name:
+        raise ConvGradError(f"{safe(text)!r} has a colon too few or too many; write file.py::function")
+    if name and _DOTTED.fullmatch(name):
+        return
+    if name:
+        raise ConvGradError(f"{safe(name)!r} can't be the name of a function; write file.py::function")
+    if where.endswith(".py") and Path(where).is_file():
+        known = _functions(_parse(where))
+        listed = f"; it has {', '.join(map(safe, known[:10]))}" if known else ""
+        example = f"{safe(where)}::{safe(known[0] if known else 'function')}"
+        raise ConvGradError(f"{safe(text)} names no function; write {example}{listed}")
+    raise ConvGradError(_neither(text))
+
+
+def _neither(text: str) -> str:
+    return f"{safe(text)!r} is neither file.py::function nor package.module:function; write one of them"
+
+
+def _check_file(where: str, names: tuple[str, ...]) -> None:
+    tree = _parse(where)
+    bound = set(_bound(tree))
+    loose = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | bound
+    if "*" in bound or loose & _OPEN_ENDED:
+        return
+    for name in names:
+        first = name.partition(".")[0]
+        if first in bound:
+            continue
+        close = difflib.get_close_matches(first, bound, 1)
+        known = ", ".join(map(safe, _functions(tree)[:10])) or "no function at all"
+        hint = f"did you mean {safe(close[0])}?" if close else f"it has {known}"
+        raise ConvGradError(f"{safe(where)} has no {safe(first)}; {hint}")
+
+
+def _parse(where: str) -> ast.Module:
+    """The syntax tree of the file `where`."""
+    try:
+        path = Path(where)
+        if path.exists() and not path.is_file():
+            raise ConvGradError(f"{safe(where)} is not a file; name a file of Python")
+        if path.stat().st_size > SOURCE_BYTES:
+            raise ConvGradError(f"{safe(where)} has more than {SOURCE_BYTES >> 20} MiB; name a file of Python")
+        return ast.parse(path.read_bytes())
+    except FileNotFoundError:
+        raise ConvGradError(f"{safe(where)} does not exist; check the name") from None
+    except SyntaxError as error:
+        line = f", line {error.lineno}" if error.lineno else ""
+        raise ConvGradError(f"{safe(where)}{line} is not Python: {safe(error.msg)}") from None
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise ConvGradError(f"{safe(where)} can't be read: {safe(reason)}") from None
+
+
+def _bound(tree: ast.Module) -> Iterator[str]:
+    """Every name that the module's own statements bind, in whatever block; "*" for a star import."""
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+            continue
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        waiting.extend(ast.iter_child_nodes(node))
+
+
+def _functions(tree: ast.Module) -> list[str]:
+    return [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]

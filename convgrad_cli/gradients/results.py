@@ -1,0 +1,99 @@
+"""What a user's function returned, read in the process in which it ran: names, and for each a plain array."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from convgrad_cli.gradients.channel import CARRIERS, Block, Shape
+
+GRADIENTS = ("grad_input", "grad_weight", "grad_bias")
+NAMES = (*GRADIENTS, "output")
+EXPECTED = "(grad_input, grad_weight, grad_bias), fewer of them or None for one, or a mapping with these names"
+
+
+class Refusal(Exception):
+    """Why there is no answer, in words that follow the name of the function."""
+
+
+def named(value: Any) -> dict[str, Any]:
+    """What was returned, by name, without what is None. Refusal where that is not what a function returns here."""
+    if isinstance(value, Mapping):
+        unknown = [name for name in value if name not in NAMES]
+        if unknown:
+            raise Refusal(f"returned a mapping with the name {unknown[0]!r}; its names can be {', '.join(NAMES)}")
+        found = dict(value)
+    elif isinstance(value, tuple | list):
+        if not 1 <= len(value) <= len(GRADIENTS):
+            raise Refusal(f"returned {len(value)} values; expected {EXPECTED}")
+        found = dict(zip(GRADIENTS, value, strict=False))
+    else:
+        what = "one array" if _is_array(value) else "None" if value is None else f"a {type(value).__name__}"
+        raise Refusal(f"returned {what}; expected {EXPECTED}")
+    return {name: part for name, part in found.items() if part is not None}
+
+
+def plain(name: str, value: Any) -> Block:
+    """The numbers of `value`, which is any kind of array on any device; integers become float64."""
+    if not _is_array(value):
+        raise Refusal(f"returned {name} as a {type(value).__name__}; expected an array of numbers")
+    if "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor):
+        return _plain_tensor(name, value)
+    if hasattr(value, "__array__"):
+        try:
+            return _plain_array(name, numpy.asarray(value))
+        except Refusal:
+            raise
+        except Exception:  # CuPy, for one, refuses to be copied from a GPU this way
+            if not hasattr(value, "__dlpack__"):
+                raise
+    if value.__dlpack_device__()[0] == 1:  # the CPU's number
+        return _plain_array(name, numpy.from_dlpack(value))
+    import torch
+
+    return _plain_tensor(name, torch.utils.dlpack.from_dlpack(value))
+
+
+def operand_block(values: Mapping[str, Any], shapes: Mapping[str, Shape]) -> tuple[dict[str, Block], dict[str, Shape]]:
+    """The arrays that have the shapes in `shapes`, and the shapes of those that have others."""
+    blocks, misshapen = {}, {}
+    for name, value in values.items():
+        if name not in shapes:
+            continue
+        shape = tuple(getattr(value, "shape", ()))
+        if _is_array(value) and shape != shapes[name] and all(isinstance(size, int) for size in shape):
+            misshapen[name] = shape
+            continue
+        block = plain(name, value)
+        if block.array.shape == shapes[name]:
+            blocks[name] = block
+        else:
+            misshapen[name] = block.array.shape
+    return blocks, misshapen
+
+
+def _plain_array(name: str, array: NDArray[Any]) -> Block:
+    kind = array.dtype.name
+    if array.dtype.kind in "iu":
+        array, kind = array.astype(numpy.float64), "float64"
+    if kind not in CARRIERS:
+        raise Refusal(f"returned {name} with dtype {kind}; expected float16, bfloat16, float32, float64 or integers")
+    array = numpy.ascontiguousarray(array, array.dtype.newbyteorder("=")).reshape(array.shape)
+    return Block(kind, array.view("i2") if kind == "bfloat16" else array)
+
+
+def _plain_tensor(name: str, tensor: Any) -> Block:
+    import torch
+
+    tensor = tensor.detach().cpu()
+    if tensor.dtype == torch.bfloat16:
+        return Block("bfloat16", tensor.contiguous().view(torch.int16).numpy())
+    return _plain_array(name, tensor.resolve_neg().resolve_conj().numpy())
+
+
+def _is_array(value: Any) -> bool:
+    return not isinstance(value, type) and (hasattr(value, "__array__") or hasattr(value, "__dlpack__"))
