@@ -14,12 +14,11 @@ from convgrad_cli.render import selection
 from convgrad_cli.render.matrices import pictures_of
 from convgrad_cli.render.names import TITLES, element_name, indexed, route_name
 from convgrad_cli.render.numbers import aligned, column, number, sum_of_terms
-from convgrad_cli.render.style import ROWS, Style
+from convgrad_cli.render.style import ROWS, SENTENCE, Style
 from convgrad_cli.report import Element, Passage, Picture, Report, Table, TensorData
 from convgrad_cli.safe import safe
 
 LISTED = 8  # terms; a longer sum is counted
-SENTENCE = 2000  # characters; a sentence is longer than a name
 
 
 @dataclass(frozen=True)

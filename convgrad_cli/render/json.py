@@ -15,11 +15,20 @@ from typing import Any
 from convgrad_cli.geometry.axis import Span
 from convgrad_cli.geometry.formula import Factor
 from convgrad_cli.render import selection
-from convgrad_cli.render.style import Style
-from convgrad_cli.report import SCHEMA, Comparison, Element, Passage, Picture, Report, TensorData
+from convgrad_cli.render.style import SENTENCE, Style
+from convgrad_cli.report import (
+    SCHEMA,
+    Check,
+    Comparison,
+    Element,
+    Finding,
+    Passage,
+    Picture,
+    Report,
+    TensorData,
+    Verdict,
+)
 from convgrad_cli.safe import safe
-
-SENTENCE = 2000  # characters; a sentence is longer than a name
 
 
 def schema() -> dict[str, Any]:
@@ -66,11 +75,13 @@ def _members(report: Report, style: Style) -> Iterator[tuple[str, Any]]:
     yield "schema", SCHEMA
     yield "command", report.command
     yield "version", report.version
+    yield from [("verdict", report.check.verdict)] if report.check else []
     yield "layer", json.loads(json.dumps(report.spec.to_dict()))
     yield "dtype", safe(report.dtype)
     yield "device", safe(report.device)
     yield "seed", report.seed
     yield "loss", {"name": safe(report.loss), "value": _number(report.loss_value)}
+    yield from [("check", _check(report.check))] if report.check else []
     yield from ((name, _tensor(tensor)) for name, tensor in report.tensors.items() if style.shows(name))
     listed = [table for table in report.tables if style.shows(table.tensor)]
     yield "elements", (element_object(table.elements[i]) for table in listed for i in selection.rows(table, style))
@@ -134,6 +145,43 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "agreeing": comparison.agreeing,
         "ratio": _number(comparison.ratio),
         "worst": None if comparison.worst is None else list(comparison.worst),
+    }
+
+
+def _check(check: Check) -> dict[str, Any]:
+    return {
+        "target": safe(check.target, SENTENCE),
+        "verdict": check.verdict,
+        "reason": safe(check.reason, SENTENCE),
+        "arithmetic": safe(check.arithmetic),
+        "verdicts": [_verdict(verdict) for verdict in check.verdicts],
+        "conditions": [_finding(condition) for condition in check.conditions],
+        "unchecked": [safe(text, SENTENCE) for text in check.unchecked],
+    }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "tensor": verdict.tensor,
+        "verdict": verdict.verdict,
+        "reason": safe(verdict.reason, SENTENCE),
+        "elements": verdict.elements,
+        "wrong": verdict.wrong,
+        "ratio": _number(verdict.ratio),
+        "worst": None if verdict.worst is None else list(verdict.worst),
+        "probes": [_finding(probe) for probe in verdict.probes],
+        "arithmetic": safe(verdict.arithmetic),
+        "bits": _number(verdict.bits),
+        "pattern": safe(verdict.pattern, SENTENCE),
+    }
+
+
+def _finding(found: Finding) -> dict[str, Any]:
+    return {
+        "name": safe(found.name),
+        "outcome": found.outcome,
+        "detail": safe(found.detail, SENTENCE),
+        "tensors": list(found.tensors),
     }
 
 

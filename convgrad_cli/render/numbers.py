@@ -12,6 +12,7 @@ from struct import pack, unpack
 
 WIDEST = 1e6  # from here on a column is scientific, unless all of it is whole
 LONGEST_CELL = 60  # a longer cell sticks out by itself, rather than push those of all other rows aside
+DIGITS = 17  # they tell any two float64 numbers apart
 WHOLE = 2.0**53  # up to here every whole number is a float
 
 
@@ -35,6 +36,18 @@ def column(values: Sequence[float], precision: int) -> list[str]:
         faint = largest < 10.0 ** -max(precision - 1, 1)
         kind = f".{precision}{'e' if rounded_away or faint or largest >= WIDEST else 'f'}"
     return [format(value + 0.0, kind) for value in values]  # -0.0 + 0.0 is 0.0
+
+
+def apart(pairs: Sequence[tuple[float, float]], precision: int) -> int:
+    """How many decimals, from `precision` on, tell the two numbers of each pair apart: 3 and 3.0000002 need seven."""
+    differing = [i for i, (one, other) in enumerate(pairs) if one != other]
+    flat = [value for pair in pairs for value in pair]
+    while precision < DIGITS:
+        texts = column(flat, precision)
+        if all(texts[2 * i] != texts[2 * i + 1] for i in differing if isfinite(flat[2 * i])):
+            break
+        precision += 1
+    return precision
 
 
 def stored(value: float, dtype: str) -> float:

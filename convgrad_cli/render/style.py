@@ -15,6 +15,7 @@ SUFFIXES = {
     ".tex": "latex",
 }
 NAMES = ("input", "weight", "bias", "output", "grad_output", "grad_input", "grad_weight", "grad_bias")
+SENTENCE = 2000  # characters of a note or a reason; a sentence is longer than a name
 ROWS = 50  # a longer table shows only the rows that matter, unless asked
 
 

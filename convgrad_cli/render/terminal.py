@@ -11,13 +11,15 @@ from rich.text import Text
 
 from convgrad_cli.geometry.validation import by_x
 from convgrad_cli.render import selection
+from convgrad_cli.render.check import parts as check_parts
 from convgrad_cli.render.matrices import draw, pictures_of, summary_line
 from convgrad_cli.render.names import indexed
-from convgrad_cli.render.numbers import aligned, column
+from convgrad_cli.render.numbers import aligned, number
 from convgrad_cli.render.palette import BAD, role
 from convgrad_cli.render.rows import BOLD, DIM, coloured, rows_of, table_of
-from convgrad_cli.render.style import Style
-from convgrad_cli.report import Passage, Report, TensorData
+from convgrad_cli.render.style import SENTENCE, Style
+from convgrad_cli.report import Check, Passage, Report, TensorData
+from convgrad_cli.safe import safe
 
 
 def render(report: Report, style: Style) -> Iterator[str]:
@@ -30,22 +32,37 @@ def parts(report: Report, style: Style) -> Iterator[RenderableType]:
     """What the report shows, from top to bottom."""
     if not style.only:
         yield from _header(report, style)
+    if report.check is not None:
+        yield from _judged(report, report.check, style)
+    else:
+        yield from _explained(report, style)
+    if not style.quiet:
+        for note in report.notes:
+            yield Text(f"note: {safe(note, SENTENCE)}", DIM)
+
+
+def _judged(report: Report, check: Check, style: Style) -> Iterator[RenderableType]:
+    """Operands only where they are asked for: a verdict is not read from matrices."""
+    drawn = list(_tensors(report, style)) if style.only else []
+    yield from drawn
+    yield from [Text()] if drawn else []
+    yield from check_parts(report, check, style)
+
+
+def _explained(report: Report, style: Style) -> Iterator[RenderableType]:
     for passage in report.passages:
         yield from _passage(passage, report, style)
     # A story has told its elements already.
     shown = [] if report.passages and not style.only else selection.tables(report, style)
     tensors = [] if report.passages else list(_tensors(report, style))
     yield from tensors
-    for number, table in enumerate(shown):
-        if number or tensors:
+    for place, table in enumerate(shown):
+        if place or tensors:
             yield Text()
         yield from table_of(table, report, style)
     if report.comparisons and not style.only:
         yield Text()
         yield from _agreement(report)
-    if not style.quiet:
-        for note in report.notes:
-            yield Text(f"note: {note}", DIM)
 
 
 def _printed(part: RenderableType, style: Style) -> str:
@@ -72,17 +89,15 @@ def _printed(part: RenderableType, style: Style) -> str:
 
 def _header(report: Report, style: Style) -> Iterator[RenderableType]:
     line = Text(report.spec.layer_text(), BOLD)
-    line.append(f"  {report.dtype}  {report.device}  seed {report.seed}", DIM)
+    line.append(f"  {safe(report.dtype)}  {safe(report.device)}  seed {report.seed}", DIM)
     yield line
     sizes = Text()
     for letter, shape in (("x", report.spec.input_shape), ("w", report.spec.weight_shape)):
         sizes.append(letter, role(letter)).append(f" {by_x(shape)}   ")
     sizes.append("y", role("y")).append(f" {by_x(report.spec.output_shape)}   ")
-    if report.loss_value is not None:
-        value = column([report.loss_value], style.precision)[0].strip()
-        sizes.append(f"loss = {report.loss} = {value}")
-    else:
-        sizes.append(f"loss = {report.loss}")
+    if report.check is None:
+        value = "" if report.loss_value is None else f" = {number(report.loss_value, style.precision)}"
+        sizes.append(f"loss = {report.loss}{value}")
     yield sizes
 
 
@@ -90,6 +105,8 @@ def _tensors(report: Report, style: Style) -> Iterator[RenderableType]:
     names = ["input", "padded_input", "weight", "bias", "grad_output", "output"]
     if report.loss == "y.sum()" and "grad_output" not in style.only:
         names.remove("grad_output")
+    if report.check is not None:
+        names.remove("output")  # it is judged, as the gradients are
     found = [report.tensors[name] for name in names if name in report.tensors and style.shows(name)]
     drawn = {tensor.name: pictures_of(tensor, _spatial(report, tensor)) for tensor in found}
     pictures = [picture for tensor in found for picture in drawn[tensor.name]]
