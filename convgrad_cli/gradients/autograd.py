@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, ClassVar
@@ -79,19 +79,22 @@ PLAIN = Flags(tf32=False)
 @contextmanager
 def _set(flags: Flags) -> Iterator[None]:
     """torch's global settings as `flags` says, and afterwards as they were."""
-    cudnn, mkldnn = torch.backends.cudnn, torch.backends.mkldnn
+    cudnn = torch.backends.cudnn
     before = (cudnn.allow_tf32, cudnn.enabled, cudnn.benchmark, cudnn.deterministic)
     strict = torch.are_deterministic_algorithms_enabled()
-    wanted = (before[0] if flags.tf32 is None else flags.tf32, before[1] if flags.cudnn is None else flags.cudnn)
-    use_mkldnn = nullcontext() if flags.mkldnn is None else mkldnn.flags(enabled=flags.mkldnn)
+    # torch.backends.mkldnn.flags would set three more things, and warn of one of them.
+    mkldnn = torch._C._get_mkldnn_enabled()
     try:
-        cudnn.allow_tf32, cudnn.enabled = wanted
+        cudnn.allow_tf32 = before[0] if flags.tf32 is None else flags.tf32
+        cudnn.enabled = before[1] if flags.cudnn is None else flags.cudnn
         cudnn.benchmark, cudnn.deterministic = before[2] or flags.benchmark, before[3] or flags.deterministic
         if flags.deterministic:
             torch.use_deterministic_algorithms(True)
-        with use_mkldnn:
-            yield
+        if flags.mkldnn is not None:
+            torch._C._set_mkldnn_enabled(flags.mkldnn)
+        yield
     finally:
+        torch._C._set_mkldnn_enabled(mkldnn)
         cudnn.allow_tf32, cudnn.enabled, cudnn.benchmark, cudnn.deterministic = before
         torch.use_deterministic_algorithms(strict)
 

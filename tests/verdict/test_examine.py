@@ -1,0 +1,174 @@
+"""Verdicts: what passes, what fails and why, what is only suspected, and what could not have failed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from distributions import operands_of
+from targets import TORCH, Wrapped
+
+from convgrad_cli.geometry.spec import make_spec
+from convgrad_cli.gradients.autograd import Flags, TorchTarget
+from convgrad_cli.gradients.gradients import Gradients
+from convgrad_cli.gradients.target import Answer, TargetError
+from convgrad_cli.verdict.bounds import ARITHMETICS
+from convgrad_cli.verdict.choices import CONDITIONS
+from convgrad_cli.verdict.examine import examine
+
+SPEC = make_spec(
+    in_channels=4, out_channels=6, groups=2, input_size=(9, 8), kernel_size=(3, 2), stride=2, padding=1,
+    batch_size=3, bias=True,
+)  # fmt: skip
+
+
+def verdict_on(target, spec=SPEC, dtype=torch.float32, kind="normal", **options):
+    return examine(spec, operands_of(spec, kind, dtype, 0), target, **options)
+
+
+def changed(**changes):
+    """A target with some gradients replaced by functions of the right ones."""
+
+    def change(spec, operands, call, answer):
+        named = {name: changes.get(name, lambda t: t)(tensor) for name, tensor in answer.gradients.named().items()}
+        return Answer(Gradients(**named))
+
+    return Wrapped(change)
+
+
+def one(found, name):
+    return next(judged for judged in found.judged if judged.operand == name)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_torch_passes_under_every_condition(dtype):
+    found = verdict_on(TORCH, dtype=dtype, conditions=CONDITIONS)
+    assert found.verdict == "PASS"
+    assert {judged.verdict for judged in found.judged} == {"PASS"}
+    assert {judged.narrowest for judged in found.judged} <= {"exact", "direct"}
+    names = [tried.name for tried in found.conditions]
+    assert {"repeat", "stride-0 g", "operands untouched", "gradients already there", "batch 16"} <= set(names)
+    assert not any(tried.tensors or tried.refused for tried in found.conditions)
+
+
+def test_a_wrong_formula_is_one_and_spares_the_others():
+    found = verdict_on(changed(weight=lambda t: t.flip(-1)))
+    assert found.verdict == "FAIL"
+    assert one(found, "weight").reason.startswith("the formula is wrong: ")
+    assert {judged.operand for judged in found.judged if judged.verdict == "FAIL"} == {"weight"}
+
+
+def test_one_flipped_bit_is_seen():
+    def flip(t):
+        t = t.clone()
+        t.view(-1)[7] = torch.nextafter(t.view(-1)[7], torch.tensor(float("inf")))
+        return t
+
+    assert verdict_on(changed(input=flip)).verdict == "FAIL"
+
+
+@pytest.mark.parametrize(("bits", "said"), [(11, "TF32"), (8, "bfloat16")])
+def test_rounded_operands_are_named_and_pass_where_declared(bits, said):
+    def rounded(tensor):
+        fraction, exponent = torch.frexp(tensor)
+        return torch.ldexp((fraction * 2**bits).round() / 2**bits, exponent)
+
+    target = Wrapped(lambda spec, operands, call, answer: TORCH.run(spec, operands.map(rounded), call))
+    found = verdict_on(target)
+    assert found.verdict == "FAIL"
+    assert all("operands are rounded" in judged.reason for judged in found.judged)
+    assert said in one(found, "weight").reason
+    declared = {11: "tf32", 8: "bf16"}[bits]
+    assert verdict_on(target, arithmetic=declared).verdict == "PASS"
+
+
+def test_winograd_and_fft_are_recognised_where_torch_uses_them():
+    """NNPACK, without oneDNN, from 16 samples on; a torch built without it has nothing to show."""
+    for kernel, padding in ((3, 1), (5, 2)):
+        spec = make_spec(
+            in_channels=8, out_channels=8, input_size=24, kernel_size=kernel, padding=padding, batch_size=16
+        )
+        found = verdict_on(TorchTarget(torch.device("cpu"), Flags(mkldnn=False)), spec)
+        output = one(found, "output")
+        if torch.backends.nnpack.is_available():
+            assert output.verdict == "FAIL"
+            assert "a transform (Winograd or FFT) over tiles of about" in output.reason
+        assert one(found, "weight").verdict == one(found, "input").verdict == "PASS"
+
+
+def test_float16_sums_of_the_cpu_are_named():
+    spec = make_spec(in_channels=64, out_channels=64, input_size=10, kernel_size=3, batch_size=2)
+    found = one(verdict_on(TORCH, spec, torch.float16), "input")
+    assert found.verdict == "FAIL"
+    assert "float16 on the way" in found.reason or "sums are not kept in float32" in found.reason
+    assert verdict_on(TORCH, make_spec(input_size=6), torch.float16, arithmetic="short").verdict == "PASS"
+
+
+def test_the_output_is_judged_too():
+    found = verdict_on(changed(output=lambda t: t + 1))
+    assert (found.verdict, one(found, "output").verdict) == ("FAIL", "FAIL")
+
+
+def test_a_wrong_shape_is_wrong_even_where_it_would_broadcast():
+    target = Wrapped(lambda spec, operands, call, a: Answer(replace(a.gradients, bias=None), {"bias": (1,)}))
+    found = one(verdict_on(target), "bias")
+    assert (found.verdict, found.reason) == ("FAIL", "its shape is 1, not 6")
+
+
+def test_no_gradient_is_no_verdict():
+    target = Wrapped(lambda spec, operands, call, answer: Answer(Gradients(output=answer.gradients.output)))
+    with pytest.raises(TargetError, match="gives no gradient to judge"):
+        verdict_on(target)
+
+
+def test_what_is_missing_is_said():
+    target = Wrapped(lambda spec, operands, call, answer: Answer(Gradients(weight=answer.gradients.weight)))
+    found = verdict_on(target)
+    assert (found.verdict, found.unjudged) == ("PASS", ("output", "input", "bias"))
+
+
+def saved(change):
+    """A target that cannot be called with other numbers."""
+    target = changed(weight=change)
+    target.callable = False
+    return target
+
+
+def test_saved_gradients_are_judged_by_bounds_alone():
+    spec = make_spec(in_channels=8, out_channels=8, input_size=32, kernel_size=3, batch_size=8)
+    assert verdict_on(saved(lambda t: t), spec).verdict == "PASS"
+    assert verdict_on(saved(lambda t: t * 1.01), spec).verdict == "FAIL"
+
+
+def test_rounded_operands_of_long_sums_are_suspected_where_nothing_can_be_probed():
+    spec = make_spec(in_channels=16, out_channels=16, input_size=40, kernel_size=3, batch_size=16)
+
+    def rounded(tensor):
+        fraction, exponent = torch.frexp(tensor)
+        return torch.ldexp((fraction * 2**11).round() / 2**11, exponent)
+
+    target = Wrapped(lambda s, operands, call, answer: TORCH.run(s, operands.map(rounded), call), callable=False)
+    found = one(verdict_on(target, spec), "weight")
+    assert not len(found.certificate.wrong(ARITHMETICS["direct"]))
+    assert found.verdict == "SUSPECT"
+    assert "as in TF32" in found.reason
+
+
+def test_zeros_alone_cannot_fail():
+    operands = operands_of(SPEC, "normal", torch.float32, 0).map(torch.zeros_like)
+    target = saved(lambda t: t)
+    found = examine(SPEC, operands, target)
+    assert found.verdict == "MISTRUSTED"
+    assert "every number is 0" in one(found, "weight").reason
+
+
+def test_a_target_that_refuses_a_probe_is_an_error():
+    def refuse(spec, operands, call, answer):
+        if float(operands.input.abs().max()) > 100:
+            raise TargetError("mine.py::f raised ValueError: too large")
+        return answer
+
+    found = verdict_on(Wrapped(refuse))
+    assert found.verdict == "ERROR"
+    assert ("sums", "mine.py::f raised ValueError: too large") in found.refused
