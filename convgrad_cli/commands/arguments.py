@@ -11,7 +11,9 @@ from typing import Any
 
 from convgrad_cli.errors import SourceError, SpecError
 from convgrad_cli.geometry.notation import parse_layer
+from convgrad_cli.geometry.settings import plain_settings
 from convgrad_cli.geometry.spec import ConvSpec, make_spec
+from convgrad_cli.safe import safe
 from convgrad_cli.tensors.files import Numbers
 from convgrad_cli.tensors.problem import Problem, make_problem
 from convgrad_cli.tensors.sources import Source, read_source
@@ -32,17 +34,25 @@ def problem_from(layer: Any, options: Mapping[str, Any]) -> Problem:
         settings["bias"] = numbers.pop("bias")
     else:
         settings.pop("bias", None)
+    settings = plain_settings(settings)
     described, tensors = _describe(layer)
     clash = [name for name in settings if name in described and name != "input_size"]
     if clash:
         raise SpecError(f"the layer already says {clash[0]}; drop one of them")
-    sources = {name: _source(name, value) for name, value in {**tensors, **numbers}.items()}
+    sources = {name: as_source(name, value) for name, value in {**tensors, **numbers}.items()}
     # torch.float64 and torch.device("cpu") say their names.
     run: dict[str, Any] = {
         name: str(options[name]) for name in ("dtype", "device", "loss") if options.get(name) is not None
     }
-    run |= {"seed": index(options["seed"])} if "seed" in options else {}
+    run |= {"seed": _seed(options["seed"])} if options.get("seed") is not None else {}
     return make_problem({**described, **settings}, sources, **run)
+
+
+def _seed(value: Any) -> int:
+    try:
+        return index(value)
+    except (TypeError, ValueError):
+        raise SourceError(f"seed must be a whole number, not {safe(repr(value), 60)}") from None
 
 
 def _describe(layer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -74,7 +84,8 @@ def _transposed(nn: Any) -> tuple[type, ...]:
     return nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d
 
 
-def _source(name: str, value: Any) -> Source:
+def as_source(name: str, value: Any) -> Source:
+    """The numbers of a tensor, an array, nested lists, or a SOURCE as text; `name` stands in messages."""
     if isinstance(value, str):
         return read_source(value, name)
     import numpy as np

@@ -12,16 +12,15 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from convgrad_cli.gradients.channel import Block, Shape, filler, receive, send
-from convgrad_cli.gradients.results import Refusal, operand_block
-from convgrad_cli.gradients.subject import Subject, load
+from convgrad_cli.gradients.channel import filler, receive, send
+from convgrad_cli.gradients.results import Refusal
+from convgrad_cli.gradients.subject import load
 from convgrad_cli.tensors.memory import available_memory, gib
 
-MESSAGE = 1000  # characters of an exception that are passed on
+MESSAGE = 500  # characters of an exception that are passed on
 
 
 def main() -> None:
@@ -52,31 +51,11 @@ def main() -> None:
         except (EOFError, ConnectionError):
             os._exit(0)  # threads of the user's may still run
         try:
-            reply, results = _answer(subject, question, blocks)
+            reply, results = subject.answer(question, blocks)
         except BaseException as error:
             reply, results = {"error": _sentence(error, setup["path"], room)}, {}
         send(connection, reply, results)
         del blocks, results
-
-
-def _answer(
-    subject: Subject, question: Mapping[str, Any], blocks: Mapping[str, Block]
-) -> tuple[dict[str, Any], dict[str, Block]]:
-    shapes: dict[str, Shape] = {name: tuple(shape) for name, shape in question["expects"].items()}
-    returned, given = subject.run(question, blocks, shapes)
-    results, misshapen = operand_block(returned, shapes)
-    # As bytes: NaN is not equal to itself.
-    changed = [
-        name
-        for name, array in given.items()
-        if (array.view(f"u{array.itemsize}") != _as_given(blocks[name], question["layouts"].get(name))).any()
-    ]
-    return {"misshapen": misshapen, "changed": changed}, results
-
-
-def _as_given(block: Block, layout: str | None) -> Any:
-    bits = block.array.view(f"u{block.array.itemsize}")
-    return bits.reshape(-1)[:1] if layout == "expanded" else bits
 
 
 def _end_with_parent(lifeline: int) -> None:
@@ -127,7 +106,8 @@ def _sentence(error: BaseException, path: str | None, room: int | None, start: s
         return f"{start}ran out of memory{place}{most}"
     if isinstance(error, SystemExit):
         return f"{start}called sys.exit({error.code!r}){place}"
-    first = text.splitlines()[0][:MESSAGE] if text else ""
+    first = text.splitlines()[0] if text else ""
+    first = first if len(first) <= MESSAGE else f"{first[:MESSAGE]}..."
     return f"{start}raised {type(error).__name__}{': ' if first else ''}{first}{place}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -12,9 +13,11 @@ from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.gradients.channel import Block
 from convgrad_cli.gradients.convention import Layout, cs231n_parameters, keyword, reorder, restore
 from convgrad_cli.gradients.gradients import Gradients
-from convgrad_cli.gradients.location import Location, check_target_text
+from convgrad_cli.gradients.local import LocalWorker
+from convgrad_cli.gradients.location import check_target_text
 from convgrad_cli.gradients.process import Worker
 from convgrad_cli.gradients.target import WANTED, Answer, Call, TargetError
+from convgrad_cli.safe import safe
 from convgrad_cli.tensors.operands import Operands, Tensor
 
 TIMEOUT = 60.0  # seconds
@@ -46,12 +49,44 @@ def function_target(
     belongs to them ("NHWC"), `weight_layout` that of w ("HWIO"). `scalars` gives single numbers in place of tuples.
     `timeout` is in seconds and for one call, the first of which includes the start. Raises ConvGradError.
     """
-    for value, options, what in ((kind, KINDS, "kind"), (framework, FRAMEWORKS, "framework")):
-        if value not in options:
-            raise ConvGradError(f"{what} {value!r} is not one of {', '.join(options)}")
+    how = _how(kind, framework, layout, weight_layout, scalars)
     location = check_target_text(text, kind if kind == "cs231n" else None)
+    fields = ("path", "module", "names", "where")
+    setup = {"kind": kind, "framework": how.framework, **{name: getattr(location, name) for name in fields}}
+    return FunctionTarget(location.text, how, Worker(location.text, setup, timeout))
+
+
+def local_target(
+    function: Any,
+    *,
+    kind: str = "backward",
+    framework: str = "numpy",
+    layout: str | None = None,
+    weight_layout: str | None = None,
+    scalars: bool = False,
+) -> FunctionTarget:
+    """The same for a function that is already here, in this process: what it raises goes through."""
+    how = _how(kind, framework, layout, weight_layout, scalars)
+    name = safe(getattr(function, "__qualname__", type(function).__name__))
+    return FunctionTarget(name, how, LocalWorker(name, function, kind, how.framework))
+
+
+@dataclass(frozen=True)
+class _How:
+    """How code is called; see `function_target`."""
+
+    kind: str
+    framework: str
+    layouts: tuple[Layout, Layout]
+    scalars: bool
+
+
+def _how(kind: str, framework: str, layout: str | None, weight_layout: str | None, scalars: bool) -> _How:
+    for value, options, what in ((kind, KINDS, "--convention"), (framework, FRAMEWORKS, "--as")):
+        if value not in options:
+            raise ConvGradError(f"{what} {safe(str(value))!r} is not one of {', '.join(options)}")
     layouts = Layout(layout or "", "--layout"), Layout(weight_layout or "", "--weight-layout")
-    return FunctionTarget(location, kind, "torch" if kind == "forward" else framework, layouts, scalars, timeout)
+    return _How(kind, "torch" if kind == "forward" else framework, layouts, scalars)
 
 
 class FunctionTarget:
@@ -59,24 +94,15 @@ class FunctionTarget:
 
     callable: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        location: Location,
-        kind: str,
-        framework: str,
-        layouts: tuple[Layout, Layout],
-        scalars: bool,
-        timeout: float,
-    ) -> None:
-        self.name = location.text
-        self._kind, self._framework, self._layouts, self._scalars = kind, framework, layouts, scalars
-        fields = ("path", "module", "names", "where")
-        setup = {"kind": kind, "framework": framework, **{name: getattr(location, name) for name in fields}}
-        self._worker = Worker(self.name, setup, timeout)
+    def __init__(self, name: str, how: _How, worker: Worker | LocalWorker) -> None:
+        self.name, self._worker = name, worker
+        self._kind, self._framework, self._layouts, self._scalars = how.kind, how.framework, how.layouts, how.scalars
 
     @property
     def facts(self) -> tuple[str, ...]:
         """What was run, by the hash of its file once it was."""
+        if isinstance(self._worker, LocalWorker):
+            return ()
         digest = self._worker.loaded.get("sha256")
         return (f"{self.name}{f', sha256 {digest}' if digest else ''}, runs in a process of its own",)
 
@@ -113,6 +139,7 @@ class FunctionTarget:
         return {"input": data, "output": data, "grad_output": data, "weight": weight, "bias": (0,)}
 
     def _question(self, spec: ConvSpec, call: Call, orders: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+        parameters = cs231n_parameters(spec) if self._kind == "cs231n" else None
         wanted = [name for name in WANTED if name in call.wanted and (name != "bias" or spec.bias)]
         keywords: dict[str, Any] = {}
         for name in self._worker.describe()["takes"]:
@@ -123,7 +150,7 @@ class FunctionTarget:
         named = {"output": "output", "grad_input": "input", "grad_weight": "weight", "grad_bias": "bias"}
         return {
             "keywords": keywords,
-            "conv_param": cs231n_parameters(spec) if self._kind == "cs231n" else None,
+            "conv_param": parameters,
             "layouts": dict(call.layouts),
             "wanted": wanted,
             "poison": call.poison,

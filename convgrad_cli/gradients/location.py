@@ -1,4 +1,4 @@
-"""Where code under test is: `file.py::function` or `package.module:function`, as people type it.
+"""Where code under test is, as people type it: `file.py::function`, `package.module:function`, or a command.
 
 What can be found wrong by reading is refused here, before torch, numpy or a line of that code is run.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import ast
 import difflib
 import re
+import shlex
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +60,24 @@ def check_target_text(text: str, convention: str | None = None) -> Location:
     if not _DOTTED.fullmatch(where):
         raise ConvGradError(_neither(text))
     return Location(safe(text), safe(where), None, where, names)
+
+
+def check_command_text(text: str) -> tuple[str, ...]:
+    """The words of the command `text`, without a shell; ConvGradError unless it names {in}, {out} and a program."""
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as error:
+        reason = str(error)[:1].lower() + str(error)[1:]
+        raise ConvGradError(f"--exec {safe(text)!r} can't be split into words: {safe(reason)}") from None
+    missing = [part for part in ("{in}", "{out}") if not any(part in word for word in words)]
+    if missing:
+        raise ConvGradError(
+            f"--exec {safe(text)!r} has no {' and no '.join(missing)}; write 'command {{in}} {{out}}', which are the "
+            "names of the file to read and of the one to write"
+        )
+    if shutil.which(words[0]) is None:
+        raise ConvGradError(f"--exec: there is no program {safe(words[0])!r}; check the name, or give its path")
+    return words
 
 
 def _check_name(text: str, where: str, name: str) -> None:

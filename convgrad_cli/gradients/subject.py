@@ -9,7 +9,7 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from convgrad_cli.gradients.channel import CARRIERS, Block, Shape
 from convgrad_cli.gradients.convention import BACKWARD, KEYWORDS, MORE_KEYWORDS
-from convgrad_cli.gradients.results import GRADIENTS, Refusal, named
+from convgrad_cli.gradients.results import GRADIENTS, Refusal, named, operand_block
 
 OPERANDS = ("input", "weight", "bias", "grad_output")
 
@@ -35,6 +35,21 @@ class Subject:
     framework: str
     takes: tuple[str, ...]
     sha256: str
+
+    def answer(
+        self, question: Mapping[str, Any], blocks: Mapping[str, Block]
+    ) -> tuple[dict[str, Any], dict[str, Block]]:
+        """What the code returned in the shapes that were asked for; its other shapes, and the operands it changed."""
+        shapes: dict[str, Shape] = {name: tuple(shape) for name, shape in question["expects"].items()}
+        returned, given = self.run(question, blocks, shapes)
+        results, misshapen = operand_block(returned, shapes)
+        # As bytes: NaN is not equal to itself.
+        changed = [
+            name
+            for name, array in given.items()
+            if (_bits(array) != _as_given(blocks[name], question["layouts"].get(name))).any()
+        ]
+        return {"misshapen": misshapen, "changed": changed}, results
 
     def run(
         self, question: Mapping[str, Any], blocks: Mapping[str, Block], shapes: Mapping[str, Shape]
@@ -102,6 +117,15 @@ def lay_out(block: Block, layout: str | None) -> NDArray[Any]:
     return array.copy()
 
 
+def _bits(array: NDArray[Any]) -> NDArray[Any]:
+    return array.view(f"u{array.itemsize}")
+
+
+def _as_given(block: Block, layout: str | None) -> NDArray[Any]:
+    bits = _bits(block.array)
+    return bits.reshape(-1)[:1] if layout == "expanded" else bits
+
+
 def load(setup: Mapping[str, Any]) -> Subject:
     """The code that `setup` names. Refusal, or whatever its import raises."""
     path, names, kind = setup["path"], setup["names"], setup["kind"]
@@ -113,17 +137,21 @@ def load(setup: Mapping[str, Any]) -> Subject:
         module = importlib.import_module(setup["module"])
         source = Path(module.__file__).read_bytes() if module.__file__ else b""
     functions = [_find(module, name, setup["where"]) for name in names]
-    digest = hashlib.sha256(source).hexdigest() if source else ""
-    takes: tuple[str, ...] = ()
+    return understand(functions, kind, setup["framework"], hashlib.sha256(source).hexdigest() if source else "")
+
+
+def understand(functions: Sequence[Any], kind: str, framework: str, sha256: str = "") -> Subject:
+    """Code that is there, with the keywords that its signature takes. Refusal where it can't be called as `kind`."""
+    found, takes = list(functions), tuple[str, ...]()
     if kind == "forward":
         from convgrad_cli.gradients.differentiable import as_forward
 
-        functions[0], takes = as_forward(functions[0])
-    elif not all(callable(function) for function in functions):
-        raise Refusal(f"is {_kind(functions[0])}, not a function; expected {BACKWARD}")
+        found[0], takes = as_forward(found[0])
+    elif not all(callable(function) for function in found):
+        raise Refusal(f"is {_kind(found[0])}, not a function; expected {BACKWARD}")
     elif kind == "backward":
-        takes = keywords_of(functions[0], 4, BACKWARD, (*MORE_KEYWORDS, "output_mask", "out"))
-    return Subject(tuple(functions), kind, setup["framework"], takes, digest)
+        takes = keywords_of(found[0], 4, BACKWARD, (*MORE_KEYWORDS, "output_mask", "out"))
+    return Subject(tuple(found), kind, framework, takes, sha256)
 
 
 def keywords_of(function: Callable[..., Any], operands: int, expected: str, more: tuple[str, ...]) -> tuple[str, ...]:
