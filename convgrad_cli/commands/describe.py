@@ -86,17 +86,14 @@ def element(
     )
 
 
-def nonfinite_notes(letters: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """Which operands hold NaN or infinities, how many, and where the first one is."""
-    notes = []
-    for letter, tensor in letters.items():
-        if not tensor.sum().isfinite():  # cheaper than a tensor of booleans, and never wrong about a finite sum
-            places = (~tensor.isfinite()).nonzero()
-            at = ",".join(str(int(i)) for i in places[0]) if len(places) else ""
-            notes += (
-                [f"{letter} is not finite at {len(places):,} of its entries, first at {letter}[{at}]"] if at else []
-            )
-    return tuple(notes)
+def overflow_note(operand: str, count: int, first: tuple[int, ...], value: float, dtype: torch.dtype) -> str:
+    """That `count` elements of a gradient or output overflowed, the first of them `value` by hand."""
+    name = operand if operand == "output" else f"{LETTERS[operand]}.grad"
+    kind = str(dtype).removeprefix("torch.")
+    return (
+        f"{name} overflows {kind} at {count:,} of its elements, first {LETTERS[operand]}[{','.join(map(str, first))}], "
+        f"{value:.6g} by hand: infinite is the right answer there, and agrees"
+    )
 
 
 def terms(found: Formula, letters: Mapping[str, Tensor]) -> tuple[tuple[float, ...], ...]:

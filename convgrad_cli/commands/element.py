@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import islice
-from math import prod
+from math import isfinite, isinf, prod
 
 import torch
 
-from convgrad_cli.commands.describe import element, plain_number, tensor_data
+from convgrad_cli.commands.describe import element, overflow_note, plain_number, tensor_data
 from convgrad_cli.commands.inspect import operands_by_name, setting
 from convgrad_cli.geometry.axis import Span
 from convgrad_cli.geometry.derivation import formula
@@ -59,8 +59,15 @@ def element_story(problem: Problem, operand: str, index: tuple[int, ...], *, aut
             _values(spec, told, problem.dtype),
         ),
         comparisons=(_one(told),) if judged else (),
-        notes=problem.notes,
+        notes=(*problem.notes, *operands.notes, *_overflow(operand, told, operands.weight.dtype)),
     )
+
+
+def _overflow(operand: str, told: Element, dtype: torch.dtype) -> tuple[str, ...]:
+    actual, value = told.values.get("autograd", 0.0), told.values["by_hand"]
+    if told.agrees and isinf(actual) and isfinite(value):
+        return (overflow_note(operand, 1, told.index, value, dtype),)
+    return ()
 
 
 def _why(spec: ConvSpec, operand: str, found: Formula, met: Formula, name: str, ones: bool) -> Passage:
@@ -73,7 +80,8 @@ def _why(spec: ConvSpec, operand: str, found: Formula, met: Formula, name: str, 
         f"dL/dw adds those entries{times}.",
         "input": f"This input entry is multiplied by a kernel entry {count}, over all the outputs it reaches. "
         f"dL/dx adds those kernel entries{times}.",
-        "output": f"{found.count:,} terms add up to this output: each kernel entry that reaches it times its input"
+        "output": ("One term makes" if found.count == 1 else f"{found.count:,} terms add up to")
+        + " this output: each kernel entry that reaches it times its input"
         + (", and the bias." if spec.bias else "."),
         "bias": f"The bias is added once to each output of its channel, {found.count:,} of them. dL/db adds their g"
         + (", which are all 1." if ones else "."),

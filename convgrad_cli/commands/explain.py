@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from convgrad_cli.errors import SpecError
-from convgrad_cli.geometry.derivation import formula
+from convgrad_cli.geometry.derivation import formula, require_tellable
+from convgrad_cli.geometry.notation import parse_element, plain_element
+from convgrad_cli.safe import safe
 
 if TYPE_CHECKING:
     from convgrad_cli.geometry.spec import ConvSpec
@@ -14,9 +16,15 @@ if TYPE_CHECKING:
     from convgrad_cli.tensors.problem import Problem
 
 
-def explain(layer: Any = None, *, at: str | None = None, autograd: bool = False, **options: Any) -> Report:
+At = tuple[str, tuple[int, ...]]
+
+
+def explain(
+    layer: Any = None, *, at: str | tuple[str, Sequence[int]] | None = None, autograd: bool = False, **options: Any
+) -> Report:
     """Why the gradients of a layer are what they are, step by step; with `at`, one element such as "weight:0,0,0,1".
 
+    `at` may also be written ("weight", (0, 0, 0, 1)).
     `layer` and `options` as in `inspect`. With `at` only the terms of that element are computed; autograd's number is
     added if the layer is small or `autograd` is true. Raises ConvGradError.
 
@@ -24,21 +32,33 @@ def explain(layer: Any = None, *, at: str | None = None, autograd: bool = False,
     'x[0,0,0:2,1:3].sum()'
     """
     from convgrad_cli.commands.arguments import problem_from
-    from convgrad_cli.geometry.notation import parse_element
 
-    return explain_problem(problem_from(layer, options), None if at is None else parse_element(at), autograd=autograd)
+    return explain_problem(problem_from(layer, options), None if at is None else _element(at), autograd=autograd)
+
+
+def _element(at: Any) -> At:
+    if isinstance(at, str):
+        return parse_element(at)
+    if not isinstance(at, (tuple, list)) or len(at) != 2:
+        raise SpecError(
+            f"at is an element such as 'weight:0,0,0,1' or ('weight', (0, 0, 0, 1)), not {safe(repr(at), 60)}"
+        )
+    return plain_element(*at)
 
 
 def explain_problem(
     problem: Problem,
-    at: tuple[str, tuple[int, ...]] | None,
+    at: At | None,
     *,
     autograd: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> Report:
     """The Report of `convgrad explain`, of the element `at` or of the whole layer; `progress` as in `inspect`."""
+    # Before torch is imported.
+    if at is None or at[0] == "input":
+        require_tellable(problem.spec)
     if at is not None:
-        _require_element(problem.spec, *at)  # before torch is imported
+        _require_element(problem.spec, *at)
     from convgrad_cli.commands.element import element_story
     from convgrad_cli.commands.story import layer_story
 

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product as every
+from math import prod
 
 from convgrad_cli.errors import SpecError
 from convgrad_cli.geometry.axis import Pair, Span, whole
 from convgrad_cli.geometry.formula import Factor, Formula, Product
+from convgrad_cli.geometry.notation import plain_element
 from convgrad_cli.geometry.spec import ConvSpec, Sizes
 from convgrad_cli.geometry.validation import by_x
 
+MOST_COPIES = 10**5  # slices in one sum; it takes a second to write, and nobody to read
 AXIS_NAMES = {1: ("width",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
 
@@ -25,8 +28,12 @@ def formula(spec: ConvSpec, operand: str, index: Sequence[int], *, ones: bool = 
     """The element of the gradient of `operand`, or of the output for "output", at `index`.
 
     `ones` says that the upstream gradient g is all ones (loss = y.sum()), so that it drops out of the sum.
+
+    Raises SpecError where there is no such element.
     """
-    index = tuple(index)
+    if not isinstance(spec, ConvSpec):
+        raise TypeError(f"a formula is that of a ConvSpec, as make_spec makes it, not of {type(spec).__name__}")
+    operand, index = plain_element(operand, index)
     shape = spec.shape_of(operand)
     if len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
         raise SpecError(f"{operand}:{','.join(map(str, index))} is outside {operand} of shape {by_x(shape)}")
@@ -43,6 +50,20 @@ def formula(spec: ConvSpec, operand: str, index: Sequence[int], *, ones: bool = 
         channel = index[len(spec.batch_shape)]
         found = Formula((*found.products, Product((Factor("b", (channel,)),))), found.reason)
     return found
+
+
+def require_tellable(spec: ConvSpec) -> None:
+    """SpecError where padding copies one input entry so often that its gradient is a sum of too many slices."""
+    if spec.padding_mode != "replicate":  # the others copy an entry twice at most on an axis
+        return
+    copies = prod(
+        1 + (max(pair) if size > 1 else sum(pair)) for size, pair in zip(spec.input_size, spec.padding, strict=True)
+    )
+    if copies > MOST_COPIES:
+        raise SpecError(
+            f"--padding-mode replicate copies an entry at the border to {copies:,} places, and its gradient would be "
+            f"a sum of as many slices; at most {MOST_COPIES:,} are told: use a smaller --padding"
+        )
 
 
 def _position_letter(spec: ConvSpec) -> str:

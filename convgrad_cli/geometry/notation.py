@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from operator import index
 from typing import Any
 
 from convgrad_cli.errors import SpecError
@@ -13,6 +14,13 @@ from convgrad_cli.safe import safe
 
 LONGEST = 1000  # characters; no layer needs more, and a parser should never meet them
 ELEMENTS = ("input", "weight", "bias", "output")
+_NAMES = {"y": "output", "output": "output"}
+_NAMES |= {
+    alias: name
+    for name in ELEMENTS[:3]
+    for plain in (name, LETTERS[name])
+    for alias in (plain, f"grad_{plain}", f"{plain}.grad")
+}
 
 _SHARED = ["in_channels", "out_channels", "kernel_size", "stride", "padding"]
 _ARGUMENTS = {
@@ -56,14 +64,26 @@ def parse_padding(text: str) -> int | str | tuple[int | tuple[int, int], ...]:
 
 def parse_element(text: str) -> tuple[str, tuple[int, ...]]:
     """`weight:0,0,0,1`, `w[0,0,0,1]`, `w:0,0,0,1` or `x.grad[0,0,1,1]` as ("weight", (0, 0, 0, 1))."""
-    match = re.fullmatch(r"\s*(?:grad_)?([a-z_]+?)(?:\.grad)?\s*(?::|\[)\s*([\d\s,]*?)\s*,?\s*\]?\s*", text.lower())
-    name = match and next((name for name in ELEMENTS if match[1] in (name, LETTERS[name])), None)
-    if not match or name is None:
+    match = re.fullmatch(r"\s*([a-z_.]+)\s*(?::|\[)\s*([\d\s,]*?)\s*,?\s*\]?\s*", text.lower())
+    if not match or match[1] not in _NAMES:
         raise SpecError(f"--at {safe(text)!r} names no element; write input, weight, bias or output: weight:0,0,0,1")
     parts = [part.strip() for part in match[2].split(",")]
     if not all(re.fullmatch(r"\d{1,9}", part) for part in parts):
         raise SpecError(f"--at {safe(text)!r} needs an index, one number an axis: weight:0,0,0,1")
-    return name, tuple(int(part) for part in parts)
+    return _NAMES[match[1]], tuple(int(part) for part in parts)
+
+
+def plain_element(operand: Any, at: Any) -> tuple[str, tuple[int, ...]]:
+    """`operand` by any name it has in a report, with its index `at` as ints: ("weight", (0, 0, 0, 1))."""
+    if not isinstance(operand, str) or operand not in _NAMES:
+        known = "input, weight, bias and output have one"
+        raise SpecError(f"{safe(repr(operand), 60)} has no formula; {known}")
+    try:
+        return _NAMES[operand], tuple(index(part) for part in at)
+    except TypeError:
+        raise SpecError(
+            f"an index is a whole number for each axis of {operand}, not {safe(repr(at), 60)}; write (0, 0, 0, 1)"
+        ) from None
 
 
 def parse_layer(text: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ The swap between a convolution and a transposed one lives here and nowhere else:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from math import prod
@@ -15,7 +15,9 @@ from typing import Any
 
 from convgrad_cli.errors import SpecError
 from convgrad_cli.geometry.axis import Axis
+from convgrad_cli.geometry.settings import plain_settings
 from convgrad_cli.geometry.validation import by_x, check
+from convgrad_cli.safe import safe
 
 PADDING_WORDS = ("same", "valid", "full")
 
@@ -138,23 +140,28 @@ class ConvSpec:
         columns = (positions, placements, self.kernel_size, self.stride, self.dilation, before)
         return tuple(Axis(*row) for row in zip(*columns, strict=True))
 
-    def border_sources(self, axis: int) -> tuple[Sizes, Sizes]:
-        """The input indices whose values fill the padding before and after the input on `axis`."""
-        size, (before, after) = self.input_size[axis], self.padding[axis]
-        source: Callable[[int], int] = {
-            "circular": lambda i: i % size,
-            "reflect": lambda i: size - 1 - abs(size - 1 - abs(i)),
-            "replicate": lambda i: min(max(i, 0), size - 1),
-        }[self.padding_mode]
-        return tuple(map(source, range(-before, 0))), tuple(map(source, range(size, size + after)))
+    def border_source(self, axis: int, i: Any) -> Any:
+        """The input index on `axis` whose value stands at `i`, counted from the input's first, in it or in its padding.
+
+        `i` is a number or a tensor of numbers: this is arithmetic that both know.
+        """
+        last = self.input_size[axis] - 1
+        if self.padding_mode == "circular":
+            return i % (last + 1)
+        if self.padding_mode == "reflect":
+            return last - abs(last - abs(i))
+        return (abs(i) - abs(i - last) + last) // 2  # replicate: i from 0 to last, and the nearer of them beyond
 
     def padded_copies(self, axis: int, index: int) -> Sizes:
         """The positions of the padded input on `axis` that hold the value of input `index`, ascending."""
-        before, after = self.border_sources(axis)
-        first = [position for position, source in enumerate(before) if source == index]
-        last = [position for position, source in enumerate(after) if source == index]
-        inside = len(before)
-        return (*first, inside + index, *(inside + self.input_size[axis] + position for position in last))
+        size, (before, after) = self.input_size[axis], self.padding[axis]
+        start, stop = -before if index == 0 else index, size + after if index == size - 1 else index + 1
+        found = {
+            "circular": {index - size, index, index + size},
+            "reflect": {-index, index, 2 * (size - 1) - index},
+            "replicate": range(start, stop),
+        }[self.padding_mode]
+        return tuple(before + i for i in sorted(found) if -before <= i < size + after)
 
     def layer_text(self) -> str:
         """The layer as PyTorch prints the module that has these settings."""
@@ -205,6 +212,25 @@ def make_spec(
     `dims` follows from the first per-axis value with several parts, else it is 2. `input_size` defaults to one more
     than the kernel covers, each number of channels to `groups`. Raises SpecError.
     """
+    return _spec(**plain_settings(locals()))
+
+
+def _spec(
+    in_channels: int | None,
+    out_channels: int | None,
+    input_size: int | Sizes | None,
+    kernel_size: int | Sizes,
+    stride: int | Sizes,
+    padding: int | str | tuple[int | Sizes, ...],
+    dilation: int | Sizes,
+    output_padding: int | Sizes,
+    groups: int,
+    bias: bool,
+    padding_mode: str,
+    transposed: bool,
+    batch_size: int | None,
+    dims: int | None,
+) -> ConvSpec:
     per_axis = {
         "--size": input_size,
         "--kernel": kernel_size,
@@ -225,7 +251,7 @@ def make_spec(
     dilations = _spread(dilation, dims)
     strides = _spread(stride, dims)
     if input_size is None:
-        input_size = [d * (k - 1) + 2 for k, d in zip(kernel, dilations, strict=True)]
+        input_size = tuple(d * (k - 1) + 2 for k, d in zip(kernel, dilations, strict=True))
     return ConvSpec(
         in_channels=groups if in_channels is None else in_channels,
         out_channels=groups if out_channels is None else out_channels,
@@ -243,13 +269,13 @@ def make_spec(
     )
 
 
-def _spread(value: int | Sequence[int], dims: int) -> Sizes:
-    values = (value,) if isinstance(value, int) else tuple(value)
+def _spread(value: int | Sizes, dims: int) -> Sizes:
+    values = (value,) if isinstance(value, int) else value
     return values * dims if len(values) == 1 else values
 
 
 def _pads(
-    padding: int | str | Sequence[int] | Sequence[Sequence[int]],
+    padding: int | str | tuple[int | Sizes, ...],
     dims: int,
     kernel: Sizes,
     dilation: Sizes,
@@ -257,14 +283,14 @@ def _pads(
     transposed: bool,
 ) -> Pads:
     if not isinstance(padding, str):
-        values: tuple[Any, ...] = (padding,) if isinstance(padding, int) else tuple(padding)
+        values = (padding,) if isinstance(padding, int) else padding
         values = values * dims if len(values) == 1 else values
         for value in values:
             if not isinstance(value, int) and len(value) != 2:
                 raise SpecError(f"padding {value} must be a number, or a pair of numbers: before and after")
         return tuple((v, v) if isinstance(v, int) else (v[0], v[1]) for v in values)
     if padding not in PADDING_WORDS:
-        raise SpecError(f"padding {padding!r} is neither numbers nor one of {', '.join(PADDING_WORDS)}")
+        raise SpecError(f"padding {safe(repr(padding))} is neither numbers nor one of {', '.join(PADDING_WORDS)}")
     if padding == "valid":
         return ((0, 0),) * dims
     if transposed:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from convgrad_cli.errors import SpecError
+from convgrad_cli.safe import safe
 
 if TYPE_CHECKING:
     from convgrad_cli.geometry.spec import ConvSpec
@@ -23,16 +24,28 @@ def by_x(sizes: Sequence[Any]) -> str:
 
 def check(spec: ConvSpec) -> None:
     """Raise SpecError unless PyTorch could run this layer on this input."""
+    _check_types(spec)
     _check_numbers(spec)
     _check_modes(spec)
     _check_fit(spec)
 
 
+PER_AXIS = ("input_size", "kernel_size", "stride", "padding", "dilation", "output_padding")
+
+
+def _check_types(spec: ConvSpec) -> None:
+    for name in PER_AXIS:
+        values: Any = getattr(spec, name)
+        kind = tuple if name == "padding" else int
+        if not isinstance(values, tuple) or not all(isinstance(value, kind) for value in values):
+            what = "pairs of whole numbers" if name == "padding" else "whole numbers"
+            raise SpecError(f"{name} must be a tuple of {what}, one an axis; make_spec takes what PyTorch takes")
+
+
 def _check_numbers(spec: ConvSpec) -> None:
     if not 1 <= spec.dims <= 3:
         raise SpecError(f"a convolution has 1, 2 or 3 spatial axes, not {spec.dims}")
-    per_axis = ("input_size", "kernel_size", "stride", "padding", "dilation", "output_padding")
-    for name in per_axis:
+    for name in PER_AXIS:
         values = getattr(spec, name)
         if len(values) != spec.dims:
             raise SpecError(f"{name} has {len(values)} entries, kernel_size has {spec.dims}")
@@ -58,7 +71,7 @@ def _check_numbers(spec: ConvSpec) -> None:
 
 def _check_modes(spec: ConvSpec) -> None:
     if spec.padding_mode not in PADDING_MODES:
-        raise SpecError(f"padding mode {spec.padding_mode!r} is not one of {', '.join(PADDING_MODES)}")
+        raise SpecError(f"padding mode {safe(repr(spec.padding_mode))} is not one of {', '.join(PADDING_MODES)}")
     if spec.transposed and spec.padding_mode != "zeros":
         raise SpecError(f"a transposed convolution knows only --padding-mode zeros, not {spec.padding_mode}")
     if any(spec.output_padding) and not spec.transposed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -16,7 +16,7 @@ Tensor = torch.Tensor
 class Operands:
     """Input, weight, bias and upstream gradient of one layer, in the shapes of its ConvSpec.
 
-    `ones` says that grad_output is all ones, as loss = y.sum() makes it.
+    `ones` says that grad_output is all ones, as loss = y.sum() makes it; `notes` what the dtype lost of given numbers.
     """
 
     input: Tensor
@@ -24,11 +24,13 @@ class Operands:
     bias: Tensor | None
     grad_output: Tensor
     ones: bool = False
+    notes: tuple[str, ...] = ()
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Operands:
         """The same layer's operands with `function` applied to each tensor."""
         bias = None if self.bias is None else function(self.bias)
-        return Operands(function(self.input), function(self.weight), bias, function(self.grad_output), self.ones)
+        input, weight, grad_output = map(function, (self.input, self.weight, self.grad_output))
+        return replace(self, input=input, weight=weight, bias=bias, grad_output=grad_output)
 
     def letters(self, spec: ConvSpec) -> dict[str, Tensor]:
         """The namespace of printed expressions: x, w, b, g, and xp where padding copies input values."""
@@ -44,12 +46,17 @@ def pad_input(spec: ConvSpec, input: Tensor) -> Tensor:
     """`input` [N, C, *input_size] with its border filled from its own values: [N, C, *padded_size]."""
     for axis in range(spec.dims):
         dimension = input.dim() - spec.dims + axis
-        before, after = (
-            torch.tensor(ends, dtype=torch.long, device=input.device) for ends in spec.border_sources(axis)
-        )
+        before, after = _border(spec, axis, input.device)
         ends = input.index_select(dimension, before), input.index_select(dimension, after)
         input = torch.cat([ends[0], input, ends[1]], dimension)
     return input
+
+
+def _border(spec: ConvSpec, axis: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The input indices whose values fill the padding before and after the input on `axis`."""
+    size, (before, after) = spec.input_size[axis], spec.padding[axis]
+    places = torch.arange(-before, 0, device=device), torch.arange(size, size + after, device=device)
+    return spec.border_source(axis, places[0]), spec.border_source(axis, places[1])
 
 
 def fold_border(spec: ConvSpec, axis: int, padded: Tensor, dimension: int) -> Tensor:
@@ -57,6 +64,6 @@ def fold_border(spec: ConvSpec, axis: int, padded: Tensor, dimension: int) -> Te
 
     The adjoint of `pad_input` on one axis.
     """
-    before, after = (torch.tensor(ends, dtype=torch.long, device=padded.device) for ends in spec.border_sources(axis))
+    before, after = _border(spec, axis, padded.device)
     first, inside, last = torch.split(padded, [len(before), spec.input_size[axis], len(after)], dimension)
     return inside.index_add(dimension, before, first).index_add(dimension, after, last)

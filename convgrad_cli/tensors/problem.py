@@ -8,13 +8,15 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from convgrad_cli.errors import SourceError
+from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.geometry.spec import ConvSpec
+from convgrad_cli.tensors.casting import cast
 from convgrad_cli.tensors.device import check_device, check_dtype, find_device
 from convgrad_cli.tensors.files import Numbers
 from convgrad_cli.tensors.fills import fill
 from convgrad_cli.tensors.memory import fits, require_memory
 from convgrad_cli.tensors.sizes import complete_spec, fit
-from convgrad_cli.tensors.sources import Source
+from convgrad_cli.tensors.sources import Fill, Source
 
 if TYPE_CHECKING:
     import torch
@@ -98,7 +100,8 @@ def make_operands(problem: Problem, *, gradients: bool = True) -> Operands:
         f"use a smaller --size or --batch{single}",
     )
     dtype = getattr(torch, problem.dtype)
-    tensors = {}
+    tensors: dict[str, torch.Tensor] = {}
+    notes: list[str] = []
     for place, name in enumerate(("input", "weight", "bias", "grad_output")):
         source = problem.sources.get(name)
         if name == "bias" and not spec.bias:
@@ -108,8 +111,15 @@ def make_operands(problem: Problem, *, gradients: bool = True) -> Operands:
             # A view of a single number, as the backward of sum() and mean() makes it.
             tensors[name] = torch.tensor(share, dtype=dtype).expand(spec.output_shape)
             continue
+        if (
+            isinstance(source, Fill)
+            and source.name == "ramp"
+            and 2 / torch.finfo(dtype).eps < prod(spec.shape_of(name))
+        ):
+            source = _ramp(spec.shape_of(name))  # too long to be counted exactly, which wants saying
         if isinstance(source, Numbers):
-            tensors[name] = torch.tensor(source.array).to(dtype)
+            tensors[name], lost = cast(source, LETTERS[name], dtype)
+            notes += lost
         else:
             # An own stream each: adding a bias, say, changes no other operand.
             generator = torch.Generator().manual_seed((problem.seed * 4 + place) % 2**63)
@@ -122,7 +132,14 @@ def make_operands(problem: Problem, *, gradients: bool = True) -> Operands:
         tensors.get("bias"),
         tensors["grad_output"],
         ones=problem.loss == LOSSES["sum"],
+        notes=tuple(notes),
     )
+
+
+def _ramp(shape: tuple[int, ...]) -> Numbers:
+    import numpy
+
+    return Numbers(numpy.arange(1, prod(shape) + 1).reshape(shape), None, "ramp")
 
 
 def run_device(problem: Problem) -> torch.device:

@@ -139,6 +139,12 @@ def test_a_spec_made_by_hand_is_checked_too():
         replace(PLAIN, stride=(1,))
     with pytest.raises(SpecError, match=r"^a convolution has 1, 2 or 3 spatial axes, not 0$"):
         replace(PLAIN, kernel_size=())
+    tuples = r"^stride must be a tuple of whole numbers, one an axis; make_spec takes what PyTorch takes$"
+    for stride in (1, [1, 1], (1.0, 1.0), (1, "1")):
+        with pytest.raises(SpecError, match=tuples):
+            replace(PLAIN, stride=stride)
+    with pytest.raises(SpecError, match=r"^padding must be a tuple of pairs of whole numbers, "):
+        replace(PLAIN, padding=(0, 0))
 
 
 def test_every_refusal_is_in_the_table():
@@ -148,7 +154,7 @@ def test_every_refusal_is_in_the_table():
         tree = ast.parse(path.read_text(encoding="utf-8"))
         in_source |= {(path.name, node.lineno) for node in ast.walk(tree) if isinstance(node, ast.Raise)}
     errors = [refusal(make_spec, **layer) for layer, _ in REFUSALS]
-    errors += [refusal(replace, PLAIN, stride=(1,)), refusal(replace, PLAIN, kernel_size=())]
+    errors += [refusal(replace, PLAIN, **changes) for changes in ({"stride": (1,)}, {"kernel_size": ()}, {"stride": 1})]
     met = {
         (Path(frame.filename).name, frame.lineno) for error in errors for frame in extract_tb(error.__traceback__)[-1:]
     }
@@ -294,9 +300,10 @@ def test_the_padded_input_is_made_of_the_same_entries_as_torch_makes_it(mode):
                 spec = make_spec(dims=1, input_size=size, kernel_size=1, padding=((before, after),), padding_mode=mode)
                 numbers = torch.arange(float(size)).view(1, 1, size)
                 padded = torch.nn.functional.pad(numbers, (before, after), mode=mode).flatten().tolist()
-                first, last = spec.border_sources(0)
-                assert [*first, *range(size), *last] == padded
-                assert padded == [padded_from(i, size, mode) for i in range(-before, size + after)]
+                places = range(-before, size + after)
+                assert [spec.border_source(0, i) for i in places] == padded
+                assert spec.border_source(0, torch.tensor(places)).tolist() == padded
+                assert padded == [padded_from(i, size, mode) for i in places]
                 for index in range(size):
                     copies = spec.padded_copies(0, index)
                     assert [padded[position] for position in copies] == [index] * padded.count(index)

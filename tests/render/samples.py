@@ -226,10 +226,7 @@ def _entries(shape: Sequence[int], values: Iterable[float]) -> Numbers:
 
 def _source(spec: ConvSpec, at: tuple[int, ...]) -> tuple[int, ...]:
     lead = len(at) - spec.dims
-    inside = []
-    for axis, position in enumerate(at[lead:]):
-        first, last = spec.border_sources(axis)
-        inside.append([*first, *range(spec.input_size[axis]), *last][position])
+    inside = (spec.border_source(axis, i - spec.padding[axis][0]) for axis, i in enumerate(at[lead:]))
     return (*at[:lead], *inside)
 
 
