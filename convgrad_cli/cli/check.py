@@ -1,11 +1,14 @@
 """`convgrad check`"""
 
 from dataclasses import dataclass, fields, replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
 from convgrad_cli.cli.options import LayerOptions, NumberOptions, OutputOptions, takes
+
+if TYPE_CHECKING:
+    from convgrad_cli.commands.target_options import TargetOptions
 
 TARGET, JUDGE = "Target", "Judge"
 
@@ -90,26 +93,35 @@ def command(
     """Judge whether code that computes gradients is right: torch's, your function, or saved arrays."""
     from convgrad_cli.cli.output import check_output, show
     from convgrad_cli.cli.progress import progress
-    from convgrad_cli.cli.request import read_problem, read_settings
-    from convgrad_cli.verdict.choices import LAYER, choose_arithmetic, choose_conditions
+    from convgrad_cli.cli.request import read_problem, read_settings, require_directory
+    from convgrad_cli.commands.target_options import check_options
+    from convgrad_cli.verdict.choices import LAYER, choose_arithmetic, choose_conditions, no_layer_note
 
     check_output(output)
+    require_directory()
     choose_conditions(check.conditions)
+    asked = _target(target, check)
+    check_options(asked)
     if numbers.g is None and numbers.loss is None:
         numbers = replace(numbers, g="randn")
     bare = not read_settings(layer) and numbers.x is None and numbers.w is None
     problem = read_problem(layer, numbers, LAYER if bare else None)
     choose_arithmetic(check.arithmetic, problem.dtype)
     # Only now is torch needed: what is wrong with the request has been said without it.
-    from convgrad_cli.commands.check import check_problem, no_layer_note
-    from convgrad_cli.commands.targets import TargetOptions
+    from convgrad_cli.commands.check import check_problem
 
-    named = {field.name: getattr(check, field.name) for field in fields(check)}
-    arithmetic, conditions = named.pop("arithmetic"), named.pop("conditions")
-    for library in ("mkldnn", "cudnn"):
-        named[library] = False if named.pop(f"no_{library}") else None
-    asked = TargetOptions(target=target, command=named.pop("exec"), **named)
     problem = replace(problem, notes=(*problem.notes, no_layer_note())) if bare else problem
     with progress("checking") as tell:
-        report = check_problem(problem, asked, arithmetic, conditions, tell)
+        report = check_problem(problem, asked, check.arithmetic, check.conditions, tell)
     return show(report, output)
+
+
+def _target(target: str | None, check: CheckOptions) -> "TargetOptions":
+    """The options of the command line by the names that Python has for them."""
+    from convgrad_cli.commands.target_options import TargetOptions
+
+    named = {field.name: getattr(check, field.name) for field in fields(check)}
+    del named["arithmetic"], named["conditions"]
+    for library in ("mkldnn", "cudnn"):
+        named[library] = False if named.pop(f"no_{library}") else None
+    return TargetOptions(target=target, command=named.pop("exec"), **named)

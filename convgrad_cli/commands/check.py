@@ -10,14 +10,15 @@ from convgrad_cli.commands.arguments import LAYER as LAYER_KEYWORDS
 from convgrad_cli.commands.arguments import problem_from
 from convgrad_cli.commands.describe import tensor_data
 from convgrad_cli.commands.inspect import operands_by_name, setting
-from convgrad_cli.commands.targets import TargetOptions, make_target
+from convgrad_cli.commands.target_options import TargetOptions
+from convgrad_cli.commands.targets import make_target
 from convgrad_cli.commands.verdicts import describe_check, tables_of
 from convgrad_cli.errors import ConvGradError
 from convgrad_cli.gradients.target import Target
 from convgrad_cli.report import Report
 from convgrad_cli.tensors.operands import Operands
 from convgrad_cli.tensors.problem import Problem, make_operands
-from convgrad_cli.verdict.choices import LAYER, choose_arithmetic, choose_conditions
+from convgrad_cli.verdict.choices import LAYER, choose_arithmetic, choose_conditions, no_layer_note
 from convgrad_cli.verdict.examine import examine
 
 SMALL = 10**4  # entries up to which the operands are part of the report
@@ -71,11 +72,6 @@ def check_problem(
     finally:
         target.close()
     return _report(problem, operands, target, arithmetic, describe_check, found)
-
-
-def no_layer_note() -> str:
-    """What is said where no layer was given."""
-    return "no layer was given; this one was taken. Add --stride 2 --padding 1, say, to see more of the code"
 
 
 def _report(problem: Problem, operands: Operands, target: Target, arithmetic: str, describe: Any, found: Any) -> Report:

@@ -33,6 +33,7 @@ def function_target(
     layout: str | None = None,
     weight_layout: str | None = None,
     scalars: bool = False,
+    device: str = "cpu",
     timeout: float = TIMEOUT,
 ) -> FunctionTarget:
     """The function at `text`, `file.py::function` or `package.module:function`, as a Target. Nothing is run yet.
@@ -47,9 +48,10 @@ def function_target(
 
     `framework` "torch" gives tensors in place of NumPy arrays. `layout` is the order of the axes of x, g and what
     belongs to them ("NHWC"), `weight_layout` that of w ("HWIO"). `scalars` gives single numbers in place of tuples.
+    `device` is where tensors are handed over, by torch's name of it.
     `timeout` is in seconds and for one call, the first of which includes the start. Raises ConvGradError.
     """
-    how = _how(kind, framework, layout, weight_layout, scalars)
+    how = _how(kind, framework, layout, weight_layout, scalars, device)
     location = check_target_text(text, kind if kind == "cs231n" else None)
     fields = ("path", "module", "names", "where")
     setup = {"kind": kind, "framework": how.framework, **{name: getattr(location, name) for name in fields}}
@@ -64,9 +66,10 @@ def local_target(
     layout: str | None = None,
     weight_layout: str | None = None,
     scalars: bool = False,
+    device: str = "cpu",
 ) -> FunctionTarget:
     """The same for a function that is already here, in this process: what it raises goes through."""
-    how = _how(kind, framework, layout, weight_layout, scalars)
+    how = _how(kind, framework, layout, weight_layout, scalars, device)
     name = safe(getattr(function, "__qualname__", type(function).__name__))
     return FunctionTarget(name, how, LocalWorker(name, function, kind, how.framework))
 
@@ -79,14 +82,15 @@ class _How:
     framework: str
     layouts: tuple[Layout, Layout]
     scalars: bool
+    device: str
 
 
-def _how(kind: str, framework: str, layout: str | None, weight_layout: str | None, scalars: bool) -> _How:
+def _how(kind: str, framework: str, layout: str | None, weight_layout: str | None, scalars: bool, device: str) -> _How:
     for value, options, what in ((kind, KINDS, "--convention"), (framework, FRAMEWORKS, "--as")):
         if value not in options:
             raise ConvGradError(f"{what} {safe(str(value))!r} is not one of {', '.join(options)}")
     layouts = Layout(layout or "", "--layout"), Layout(weight_layout or "", "--weight-layout")
-    return _How(kind, "torch" if kind == "forward" else framework, layouts, scalars)
+    return _How(kind, "torch" if kind == "forward" else framework, layouts, scalars, device)
 
 
 class FunctionTarget:
@@ -97,6 +101,7 @@ class FunctionTarget:
     def __init__(self, name: str, how: _How, worker: Worker | LocalWorker) -> None:
         self.name, self._worker = name, worker
         self._kind, self._framework, self._layouts, self._scalars = how.kind, how.framework, how.layouts, how.scalars
+        self._device = how.device
 
     @property
     def facts(self) -> tuple[str, ...]:
@@ -152,6 +157,7 @@ class FunctionTarget:
             "keywords": keywords,
             "conv_param": parameters,
             "layouts": dict(call.layouts),
+            "device": self._device,
             "wanted": wanted,
             "poison": call.poison,
             "accumulate": call.accumulate,

@@ -53,6 +53,8 @@ def check_target_text(text: str, convention: str | None = None) -> Location:
         names: tuple[str, ...] = CS231N
     else:
         names = (name,)
+        if where.endswith(".py") and (separator == ":" or ":" in name):
+            raise ConvGradError(f"{safe(text)!r} has a colon too few or too many; write file.py::function")
         _check_name(text, where, name)
     if separator != ":" and (separator or where.endswith(".py")):
         _check_file(where, names)
@@ -81,8 +83,6 @@ def check_command_text(text: str) -> tuple[str, ...]:
 
 
 def _check_name(text: str, where: str, name: str) -> None:
-    if where.endswith(".py") and ":" in where.removesuffix(".py") + name:
-        raise ConvGradError(f"{safe(text)!r} has a colon too few or too many; write file.py::function")
     if name and _DOTTED.fullmatch(name):
         return
     if name:

@@ -64,9 +64,10 @@ def operand_block(values: Mapping[str, Any], shapes: Mapping[str, Shape]) -> tup
     for name, value in values.items():
         if name not in shapes:
             continue
-        shape = tuple(getattr(value, "shape", ()))
-        if _is_array(value) and shape != shapes[name] and all(isinstance(size, int) for size in shape):
-            misshapen[name] = shape
+        # Said before the numbers are read: they may be far more than were asked for.
+        shape = getattr(value, "shape", None)
+        if isinstance(shape, tuple) and shape != shapes[name] and all(isinstance(size, int) for size in shape):
+            misshapen[name] = tuple(shape)
             continue
         block = plain(name, value)
         if block.array.shape == shapes[name]:

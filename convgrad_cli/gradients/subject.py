@@ -41,24 +41,25 @@ class Subject:
     ) -> tuple[dict[str, Any], dict[str, Block]]:
         """What the code returned in the shapes that were asked for; its other shapes, and the operands it changed."""
         shapes: dict[str, Shape] = {name: tuple(shape) for name, shape in question["expects"].items()}
+        if question["device"] != "cpu" and self.framework != "torch":
+            raise Refusal(f"takes NumPy arrays, which are never on {question['device']}; add --as torch")
         returned, given = self.run(question, blocks, shapes)
         results, misshapen = operand_block(returned, shapes)
         # As bytes: NaN is not equal to itself.
         changed = [
             name
-            for name, array in given.items()
-            if (_bits(array) != _as_given(blocks[name], question["layouts"].get(name))).any()
+            for name, value in given.items()
+            if (_bits(_on_host(value)) != _as_given(blocks[name], question["layouts"].get(name))).any()
         ]
         return {"misshapen": misshapen, "changed": changed}, results
 
     def run(
         self, question: Mapping[str, Any], blocks: Mapping[str, Block], shapes: Mapping[str, Shape]
-    ) -> tuple[Mapping[str, Any], dict[str, NDArray[Any]]]:
-        """What the code returned, by name, and the arrays that it was given, to be compared."""
-        layouts = question["layouts"]
-        given = {name: lay_out(block, layouts.get(name)) for name, block in blocks.items()}
-        values = {name: self._value(array, blocks[name].dtype) for name, array in given.items()}
-        x, w, b, g = (values.get(name) for name in OPERANDS)
+    ) -> tuple[Mapping[str, Any], dict[str, Any]]:
+        """What the code returned, by name, and what it was given, to be compared."""
+        device, layouts = question["device"], question["layouts"]
+        given = {name: self._value(block, device, layouts.get(name)) for name, block in blocks.items()}
+        x, w, b, g = (given.get(name) for name in OPERANDS)
         keywords = {name: _tuples(value) for name, value in question["keywords"].items()}
         if self.kind == "forward":
             from convgrad_cli.gradients.differentiable import differentiate
@@ -88,16 +89,20 @@ class Subject:
         for name in GRADIENTS:
             if name in shapes and name.removeprefix("grad_") in question["wanted"]:
                 bits = numpy.full(shapes[name], _nan(dtype) if question["poison"] else 0, CARRIERS[dtype])
-                found[name] = self._value(bits, dtype)
+                found[name] = self._value(Block(dtype, bits), question["device"])
         return found
 
-    def _value(self, array: NDArray[Any], dtype: str) -> Any:
+    def _value(self, block: Block, device: str, layout: str | None = None) -> Any:
+        """A copy of the array as the code takes it, in memory as `layout` says."""
         if self.framework != "torch":
-            return array
+            return lay_out(block, layout)
         import torch
 
-        tensor = torch.from_numpy(array)
-        return tensor.view(torch.bfloat16) if dtype == "bfloat16" else tensor
+        from convgrad_cli.gradients.target import lay_out as lay_out_tensor
+
+        tensor = torch.from_numpy(block.array.copy())
+        tensor = tensor.view(torch.bfloat16) if block.dtype == "bfloat16" else tensor
+        return lay_out_tensor(tensor.to(device), layout or "contiguous")
 
 
 def lay_out(block: Block, layout: str | None) -> NDArray[Any]:
@@ -115,6 +120,17 @@ def lay_out(block: Block, layout: str | None) -> NDArray[Any]:
     if layout == "expanded":
         return as_strided(array.reshape(-1)[:1].copy(), array.shape, (0,) * array.ndim)
     return array.copy()
+
+
+def _on_host(value: Any) -> NDArray[Any]:
+    """The array, or the tensor as one, with the bits of bfloat16 in int16."""
+    if isinstance(value, numpy.ndarray):
+        return value
+    import torch
+
+    tensor = value.detach().cpu()
+    found: NDArray[Any] = (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return found
 
 
 def _bits(array: NDArray[Any]) -> NDArray[Any]:

@@ -43,6 +43,11 @@ def choose_arithmetic(name: str, dtype: str) -> str:
     return name
 
 
+def no_layer_note() -> str:
+    """What is said where no layer was given."""
+    return "no layer was given; this one was taken. Add --stride 2 --padding 1, say, to see more of the code"
+
+
 def _require(option: str, name: str, known: tuple[str, ...]) -> None:
     if name not in known:
         close = difflib.get_close_matches(name, known, 1)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from false_alarms import count_alarms
+from false_alarms import READ, count_alarms, judged
 from injected import FAULTS, count_caught
 
 
 @pytest.mark.parametrize("seed", [100, 200])
 def test_correct_code_is_not_blamed(seed):
     found = count_alarms(1000, seed)
-    assert found.total() >= 1000
+    assert judged(found) >= 1000
     verdicts = {key[-1] for key in found}
     assert "FAIL" not in verdicts
-    assert not [key for key in found if key[3] and key[-1] == "SUSPECT"]
+    assert not [key for key in found if key[3] and key[-1] in ("SUSPECT", READ)]
 
 
 def test_the_faults_are_of_many_kinds():
