@@ -14,7 +14,7 @@ from convgrad_cli.geometry.notation import parse_layer
 from convgrad_cli.geometry.settings import plain_settings
 from convgrad_cli.geometry.spec import ConvSpec, make_spec
 from convgrad_cli.safe import safe
-from convgrad_cli.tensors.files import Numbers
+from convgrad_cli.tensors.numbers import make_numbers
 from convgrad_cli.tensors.problem import Problem, make_problem
 from convgrad_cli.tensors.sources import Source, read_source
 
@@ -108,4 +108,4 @@ def as_source(name: str, value: Any) -> Source:
     given = tensor.is_floating_point() and not isinstance(value, (list, tuple, int, float))
     dtype = str(tensor.dtype).removeprefix("torch.") if given else None
     wide = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
-    return Numbers(wide.numpy(), dtype, name)
+    return make_numbers(wide.numpy(), name, dtype)

@@ -34,22 +34,24 @@ class Numbers:
 
     `array` is C-contiguous and native: float16, float32, float64 or an integer type, rank 1 to 5, never empty; `dtype`
     is torch's name of the floating type that the file fixes (bfloat16 is widened to float32 in `array`), or None;
-    `where` says where it came from and is safe to print.
+    `where` says where it came from and is safe to print, `notes` what a reader made of it that nobody asked for.
     """
 
     array: Array
     dtype: str | None
     where: str
+    notes: tuple[str, ...] = ()
 
 
-def make_numbers(array: Array, where: str, dtype: str | None = None) -> Numbers:
+def make_numbers(array: Array, where: str, dtype: str | None = None, notes: tuple[str, ...] = ()) -> Numbers:
     """`array` as Numbers, made C-contiguous, native and writable; one number gets rank 1, bool becomes uint8."""
     import numpy
 
     if array.dtype == bool:
         array = array.astype(numpy.uint8)
+        notes = (*notes, f"{where} holds booleans; True was read as 1, False as 0")
     array = numpy.require(array.reshape(array.shape or (1,)), array.dtype.newbyteorder("="), ["C", "W"])
-    return Numbers(array, dtype, where)
+    return Numbers(array, dtype, where, notes)
 
 
 def require_finite(numbers: Numbers) -> None:

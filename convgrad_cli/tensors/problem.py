@@ -63,7 +63,7 @@ def make_problem(
     for name, source in sources.items():
         if isinstance(source, Numbers):
             source, note = fit(spec, name, source)
-            notes += [note] if note else []
+            notes += [*source.notes, *([note] if note else [])]
         elif source.kernel_size and spec.kernel_size != source.kernel_size:
             raise SourceError(f"the fill {source.name} is a 3x3 kernel; it can only be the weight of such a 2-D layer")
         elif source.kernel_size and name != "weight":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from convgrad_cli.errors import SourceError
@@ -69,7 +70,7 @@ def fit(spec: ConvSpec, name: str, numbers: Numbers) -> tuple[Numbers, str]:
     missing = expected[: len(expected) - len(shape)]
     if shape != expected and (*missing, *shape) == expected and all(size == 1 for size in missing):
         note = f"{OPTIONS[name]} has shape {by_x(shape)}; taken as {by_x(expected)}"
-        return Numbers(numbers.array.reshape(expected), numbers.dtype, numbers.where), note
+        return replace(numbers, array=numbers.array.reshape(expected)), note
     if shape != expected:
         axes = {"weight": "(out, in / groups, kernel)", "bias": "(out)"}.get(name, "(batch, channels, size)")
         if name == "weight" and spec.transposed:

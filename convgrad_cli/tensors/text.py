@@ -81,7 +81,8 @@ def read_table(text: str, dialect: str, where: str) -> Numbers:
     width = rows = count = 0  # `count` numbers are read of the row that is not yet complete
     previous = ""
     kinds: set[str] = set()  # how numbers were separated
-    for match in CELLS[dialect].finditer(text, 0 if dialect == "text" else _after_names(text, dialect, where)):
+    start = 0 if dialect == "text" else _after_names(text, dialect, where)
+    for match in CELLS[dialect].finditer(text, start):
         cell, kind = _bare(match["cell"]), str(match.lastgroup)
         if cell:
             numbers.append(_number(text, match, cell, dialect, where))
@@ -102,7 +103,8 @@ def read_table(text: str, dialect: str, where: str) -> Numbers:
     if not rows:
         raise SourceError(f"{where} holds no numbers; {_HINTS[dialect]}")
     values = numpy.frombuffer(numbers, numpy.float64)
-    return make_numbers(values if rows == 1 else values.reshape(rows, width), where)
+    notes = (f"the first line of {where}, {safe(text[:start].strip())}, was read as names of columns",) if start else ()
+    return make_numbers(values if rows == 1 else values.reshape(rows, width), where, notes=notes)
 
 
 def _after_names(text: str, dialect: str, where: str) -> int:

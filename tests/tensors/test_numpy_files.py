@@ -9,6 +9,7 @@ import numpy
 import pytest
 from refusals import memory_below, refusal
 
+import convgrad_cli
 from convgrad_cli.errors import SourceError
 from convgrad_cli.tensors import npy
 from convgrad_cli.tensors.files import read_file
@@ -343,3 +344,24 @@ def test_npz_without_arrays() -> None:
     with zipfile.ZipFile("a.npz", "w") as archive:
         archive.writestr("readme.txt", "none here")
     assert refusal(read_file, "a.npz") == "a.npz holds no array of numbers; save at least one tensor in it"
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.pt", "a.safetensors"])
+def test_booleans_are_noted(name: str) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    truth = torch.tensor([[True, False]])
+    save = {
+        "a.npy": lambda: numpy.save(name, truth.numpy()),
+        "a.npz": lambda: numpy.savez(name, a=truth.numpy()),
+        "a.pt": lambda: torch.save(truth, name),
+        "a.safetensors": lambda: save_file({"a": truth}, name),
+    }
+    save[name]()
+    where = name if name in ("a.npy", "a.pt") else f"{name}::a"
+    assert read_file(name).notes == (f"{where} holds booleans; True was read as 1, False as 0",)
+    report = convgrad_cli.inspect(input=name, kernel_size=1)
+    assert f"{where} holds booleans; True was read as 1, False as 0" in report.notes
+    given = convgrad_cli.inspect(input=truth, kernel_size=1)
+    assert "input holds booleans; True was read as 1, False as 0" in given.notes

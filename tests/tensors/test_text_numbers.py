@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from refusals import refusal
 
+import convgrad_cli
 from convgrad_cli.tensors.files import read_file, read_text
 
 TEXT_HINT = "write numbers such as -1.5e3, rows separated by ;"
@@ -188,3 +189,12 @@ def test_what_is_not_text(data: bytes, message: str) -> None:
 def test_a_key_needs_names() -> None:
     Path("a.csv").write_text("1,2")
     assert refusal(read_file, "a.csv", "w\x1b") == "a.csv holds a single array without a name; leave out ::w\\x1b"
+
+
+def test_a_line_of_names_is_noted() -> None:
+    Path("a.csv").write_text('"first","sec\x1bond"\n1,2\n')
+    assert read_file("a.csv").notes == ('the first line of a.csv, "first","sec\\x1bond", was read as names of columns',)
+    Path("b.csv").write_text("\n1,2\n")
+    assert read_file("b.csv").notes == ()
+    report = convgrad_cli.inspect(input="a.csv", kernel_size=1)
+    assert [note for note in report.notes if "names" in note] == list(read_file("a.csv").notes)
