@@ -15,6 +15,7 @@ from convgrad_cli.report import Element, Lazy, Summary, TensorData
 Tensor = torch.Tensor
 
 BINS = 16
+LINE = 66  # columns of an expression in a story, beside a name
 LISTED_TERMS = 64  # longer sums are counted, not listed
 
 
@@ -94,6 +95,17 @@ def overflow_note(operand: str, count: int, first: tuple[int, ...], value: float
         f"{name} overflows {kind} at {count:,} of its elements, first {LETTERS[operand]}[{','.join(map(str, first))}], "
         f"{value:.6g} by hand: infinite is the right answer there, and agrees"
     )
+
+
+def slice_lines(found: Formula) -> list[str]:
+    """`= ` and the expression, broken before a `+` where it is too long for a line."""
+    lines = [f"= {found.products[0]}" if found.products else "= 0"]
+    for product in found.products[1:]:
+        if len(f"{lines[-1]} + {product}") > LINE:
+            lines.append(f"+ {product}")
+        else:
+            lines[-1] += f" + {product}"
+    return lines
 
 
 def terms(found: Formula, letters: Mapping[str, Tensor]) -> tuple[tuple[float, ...], ...]:

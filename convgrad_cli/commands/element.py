@@ -8,7 +8,7 @@ from math import isfinite, isinf, prod
 
 import torch
 
-from convgrad_cli.commands.describe import element, overflow_note, plain_number, tensor_data
+from convgrad_cli.commands.describe import element, overflow_note, plain_number, slice_lines, tensor_data
 from convgrad_cli.commands.inspect import operands_by_name, setting
 from convgrad_cli.geometry.axis import Span
 from convgrad_cli.geometry.derivation import formula
@@ -22,6 +22,7 @@ from convgrad_cli.tensors.problem import Problem, make_operands, run_device
 from convgrad_cli.verdict.bounds import direct_bound
 from convgrad_cli.verdict.judge import compare
 
+NAMED = 6  # slices of y in a sentence
 LISTED = 16  # terms listed with a running sum
 WINDOW = 8  # rows and columns of a picture, so that it fits into 80 columns
 CHEAP = 10**7  # multiply-adds up to which autograd's number is there for the asking
@@ -87,13 +88,18 @@ def _why(spec: ConvSpec, operand: str, found: Formula, met: Formula, name: str, 
         + (", which are all 1." if ones else "."),
     }
     reason = (f"Nothing meets it: {found.reason}.",) if not found.count else (said[operand],)
-    return Passage(f"{name} = {found}", (*reason, *_placements(met)))
+    lines = slice_lines(found)
+    title = f"{name} {lines[0]}" if len(lines) == 1 else f"{name} is the sum of {len(found.products):,} slices"
+    rows = tuple((line,) for line in lines) if len(lines) > 1 else ()
+    return Passage(title, (*reason, *_placements(met)), rows=rows)
 
 
 def _placements(met: Formula) -> tuple[str, ...]:
     """Where on the output the element has a part, as slices of y."""
     slices = [str(f).replace("g[", "y[", 1) for product in met.products for f in product.factors if f.operand == "g"]
-    return (f"It has a part in the outputs {', '.join(dict.fromkeys(slices))}.",) if slices else ()
+    distinct = list(dict.fromkeys(slices))
+    rest = f" and {len(distinct) - NAMED:,} slices more" if len(distinct) > NAMED else ""
+    return (f"It has a part in the outputs {', '.join(distinct[:NAMED])}{rest}.",) if distinct else ()
 
 
 def _where(found: Formula, letters: Mapping[str, torch.Tensor], spec: ConvSpec) -> Passage:
@@ -108,7 +114,8 @@ def _where(found: Formula, letters: Mapping[str, torch.Tensor], spec: ConvSpec) 
 def _picture(factor: Factor, tensor: torch.Tensor, dims: int) -> Picture:
     """The 2-D part of the operand around the first matrix that the factor's slice touches."""
     runs = [part.indices if isinstance(part, Span) else range(part, part + 1) for part in factor.index]
-    if dims == 1 or tensor.dim() == 1:  # a single row
+    single = dims == 1 or tensor.dim() == 1  # a single row
+    if single:
         runs.insert(-1, range(1))
         tensor = tensor.unsqueeze(-2)
     *outer, rows, columns = runs
@@ -116,7 +123,9 @@ def _picture(factor: Factor, tensor: torch.Tensor, dims: int) -> Picture:
     matrix = tensor[lead]
     high, wide = (_window(run, size) for run, size in zip((rows, columns), matrix.shape, strict=True))
     cut = (len(high), len(wide)) != tuple(matrix.shape)
-    place = f" rows {high[0]}-{high[-1]}, columns {wide[0]}-{wide[-1]}" if cut else ""
+    columns_shown = f"{wide[0]}-{wide[-1]}"
+    parts = f"entries {columns_shown}" if single else f"rows {high[0]}-{high[-1]}, columns {columns_shown}"
+    place = f" {parts}" if cut else ""
     others = prod(map(len, outer))
     more = f" (1 of {others:,})" if others > 1 else ""
     return Picture(

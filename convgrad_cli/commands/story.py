@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
 
+from convgrad_cli.commands.describe import slice_lines
 from convgrad_cli.commands.inspect import inspect_problem
 from convgrad_cli.geometry.formula import LETTERS, Formula
 from convgrad_cli.geometry.spec import ConvSpec
@@ -148,9 +149,11 @@ def _told(spec: ConvSpec, table: Table, name: str, ones: bool = False) -> tuple[
     for number, (letter, element) in enumerate(zip(letters, elements, strict=True), start=1):
         left, value = f"{name}{number}", element.values["by_hand"]
         if long:
-            rows += [(left, f"= {letter}", "=", value), ("", f"= {element.expression}")]
+            rows += [(left, f"= {letter}", "=", value), *(("", line) for line in slice_lines(element.formula))]
         else:
             rows.append((left, f"= {letter}", f"= {element.expression}", "=", value))
+        if element.formula.reason:
+            rows.append((" " * len(f"{left} = ") + element.formula.reason,))
     rest = len(table.elements) - len(elements)
     return (*rows, *([(f"and {rest:,} more; convgrad inspect shows them",)] if rest else []))
 

@@ -219,3 +219,44 @@ def test_one_element_of_a_huge_layer_needs_its_operands_and_little_more():
     assert "186,608 more terms" in done.out
     # x has 392 MiB and w 9; the gradients would take three times as much, by hand in float64 six times.
     assert int(done.err) < 1000
+
+
+def test_an_element_of_the_story_that_is_0_says_why():
+    text = told("--dims", "1", "--size", "5", "--kernel", "1", "--stride", "2", "--x", "ramp", "--w", "ramp")
+    assert rows(text, r"dL/dx2") == [("dL/dx2", "0", "0", "0")]
+    reason = "with stride 2 and dilation 1 no kernel entry lands on position 1"
+    assert text.splitlines()[text.splitlines().index(next(r for r in text.splitlines() if "dL/dx2" in r)) + 1] == (
+        "           " + reason
+    )
+
+
+def test_a_long_sum_in_the_story_is_broken_between_its_slices():
+    layer = "--size", "4", "--kernel", "3", "--padding", "3", "--padding-mode", "reflect", "--x", "ramp", "--w", "ramp"
+    for text in (told(*layer), told(*layer, "--at", "input:0,0,1,1")):
+        assert max(len(line) for line in text.splitlines() if line.strip().startswith(("=", "+"))) <= 80
+    assert "x.grad[0,0,1,1] is the sum of 9 slices\n" in text
+    expression = convgrad_cli.formula(
+        convgrad_cli.make_spec(input_size=4, kernel_size=3, padding=3, padding_mode="reflect"),
+        "input", (0, 0, 1, 1), ones=True,
+    )  # fmt: skip
+    assert f"= {expression}" in re.sub(r"\s+", " ", text)
+
+
+def test_a_picture_of_one_axis_has_no_rows():
+    text = told("--dims", "1", "--size", "40", "--kernel", "3", "--at", "output:0,0,20")
+    assert "x[0,0] entries 19-26" in text
+    assert "rows" not in text
+
+
+@pytest.mark.parametrize("arguments", [(), ("--at", "input:0,0,0")])
+def test_huge_padding_is_refused_at_once(arguments):
+    layer = "--dims", "1", "--size", "5", "--padding", "20000000", "--padding-mode", "replicate"
+    for command in ("explain", "inspect")[: 1 if arguments else 2]:
+        done = call(command, *layer, *arguments)
+        assert done.status == 2
+        assert done.err == (
+            "convgrad: --padding-mode replicate copies an entry at the border to 20,000,001 places, and its gradient "
+            "would be a sum of as many slices; at most 100,000 are told: use a smaller --padding\n"
+        )
+    at = told(*layer, "--at", "weight:0,0,0", "--w", "ones")
+    assert "40,000,004 times" in at
