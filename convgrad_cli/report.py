@@ -252,8 +252,11 @@ class Report:
         return "".join(render(self, Style())).rstrip("\n")
 
     def __repr__(self) -> str:
-        agree = ", ".join(f"{c.tensor} {c.agreeing}/{c.elements}" for c in self.comparisons)
-        return f"<convgrad {self.command} of {self.spec.layer_text()}{': ' + agree if agree else ''}>"
+        found = [f"{c.tensor} {c.agreeing}/{c.elements}" for c in self.comparisons]
+        if self.check is not None:
+            found = [self.check.verdict, *(f"{v.tensor} {v.verdict}" for v in self.check.verdicts)]
+        said = f": {', '.join(found)}" if found else ""
+        return f"<convgrad {self.command} of {self.spec.layer_text()}{said}>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         from convgrad_cli.render.markdown import render as markdown

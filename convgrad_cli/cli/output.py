@@ -148,14 +148,24 @@ def _format(options: OutputOptions, to_file: bool) -> str:
 
 def _check_only(report: Report, name: str, style: Style) -> None:
     """Refuse a name of --only of which the format would show nothing; an empty answer looks like a right one."""
-    there = [table.tensor for table in report.tables]
-    there += [] if name in ("csv", "jsonl") else [tensor for tensor in report.tensors if tensor not in there]
+    there = _tensors_shown(report, name)
     for missing in (wanted for wanted in style.only if wanted not in there):
         if missing.endswith("bias") and not report.spec.bias:
             raise ConvGradError(f"--only {missing}: the layer has no bias; add --bias")
         raise ConvGradError(
             f"--only {missing}: {report.command} -f {name} does not show it; it shows {', '.join(there)}"
         )
+
+
+def _tensors_shown(report: Report, name: str) -> list[str]:
+    """What of the report the format can show: verdicts, comparisons, elements, or these and the operands."""
+    judged = [] if report.check is None else [verdict.tensor for verdict in report.check.verdicts]
+    if name in ("junit", "github") or (name == "plain" and judged):
+        return judged or [comparison.tensor for comparison in report.comparisons]
+    tables = [table.tensor for table in report.tables]
+    if name in ("csv", "jsonl"):
+        return tables
+    return list(dict.fromkeys([*judged, *tables, *report.tensors]))
 
 
 def _names(given: list[str]) -> tuple[str, ...]:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from convgrad_cli.geometry.validation import by_x
-from convgrad_cli.render import selection
+from convgrad_cli.render import selection, verdicts
 from convgrad_cli.render.matrices import pictures_of
 from convgrad_cli.render.names import TITLES, element_name, indexed, route_name
 from convgrad_cli.render.numbers import aligned, column, number, sum_of_terms
 from convgrad_cli.render.style import ROWS, SENTENCE, Style
-from convgrad_cli.report import Element, Passage, Picture, Report, Table, TensorData
+from convgrad_cli.report import Check, Element, Passage, Picture, Report, Table, TensorData
 from convgrad_cli.safe import safe
 
 LISTED = 8  # terms; a longer sum is counted
@@ -71,13 +71,27 @@ class Grid:
     rows: Sequence[Row]
 
 
-Block = Heading | Paragraph | Fixed | Matrices | Grid
+@dataclass(frozen=True)
+class Listing:
+    """A row a tensor: its name, a word, numbers, and a phrase, below `heads`."""
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+Block = Heading | Paragraph | Fixed | Matrices | Grid | Listing
 
 
 def article(report: Report, style: Style) -> Iterator[Block]:
     """The report from top to bottom."""
     facts = f"{safe(report.dtype)}, {safe(report.device)}, seed {report.seed}"
     yield Heading(1, report.spec.layer_text(), facts)
+    yield from _explained(report, style) if report.check is None else _judged(report, report.check, style)
+    if not style.quiet:
+        yield from (Paragraph(f"note: {safe(note, SENTENCE)}") for note in report.notes)
+
+
+def _explained(report: Report, style: Style) -> Iterator[Block]:
     value = "" if report.loss_value is None else f" = {number(report.loss_value, style.precision)}"
     yield Paragraph(f"loss = {safe(report.loss)}{value}")
     for passage in report.passages:
@@ -89,8 +103,27 @@ def article(report: Report, style: Style) -> Iterator[Block]:
         yield from _grid(table, style)
     if report.comparisons:
         yield Paragraph(agreement(report))
-    if not style.quiet:
-        yield from (Paragraph(f"note: {safe(note, SENTENCE)}") for note in report.notes)
+
+
+def _judged(report: Report, check: Check, style: Style) -> Iterator[Block]:
+    """Operands only where they are asked for; elements of the tensors that are not right."""
+    yield Paragraph(f"{safe(check.target, SENTENCE)}, {verdicts.declared(check)}")
+    tabled = [verdict for verdict in check.verdicts if style.shows(verdict.tensor)]
+    yield from _tensors(report, style, [verdict.tensor for verdict in tabled]) if style.only else ()
+    if tabled:
+        rows = [(TITLES[verdict.tensor], *verdicts.cells(verdict)) for verdict in tabled]
+        yield Listing(("tensor", *verdicts.HEADS), rows)
+    for verdict in verdicts.detailed(check, style):
+        yield Heading(2, TITLES[verdict.tensor], verdict.verdict)
+        yield from map(Paragraph, verdicts.remarks(verdict, check))
+        elements = verdicts.worst(verdict, report, style)
+        numbers = [texts[:2] for texts in verdicts.numbers(elements, report, style.precision)]
+        rows_of = [_row(element, texts, style) for element, texts in zip(elements, numbers, strict=True)]
+        yield from [Grid(("actual", "expected"), rows_of)] if elements else []
+    if not style.only:
+        yield from map(Paragraph, verdicts.conditions(check))
+        yield from (Paragraph(f"not checked: {safe(text, SENTENCE)}") for text in check.unchecked)
+    yield Paragraph(f"{check.verdict}: {safe(check.reason, SENTENCE)}")
 
 
 def agreement(report: Report) -> str:

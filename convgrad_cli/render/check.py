@@ -133,7 +133,7 @@ def _conditions(check: Check, style: Style) -> Iterator[RenderableType]:
     """Those that hold in one run of names, each that does not on a line of its own, and what was not checked."""
     failed = verdicts.not_passed(check.conditions)
     held = [safe(found.name) for found in check.conditions if found not in failed]
-    lines = [Text().append_text(_word(f.outcome)).append(f"  {verdicts.condition(f)}") for f in failed]
+    lines = [Text().append_text(_word(f.outcome)).append(f"  {safe(f.name)}: {verdicts.shown(f)}") for f in failed]
     if held and check.verdict == "PASS":
         lines += [Text(line) for line in _flowing(held, style)]
     elif held:

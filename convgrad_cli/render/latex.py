@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from convgrad_cli.render.article import Block, Fixed, Grid, Heading, Matrices, Matrix, Paragraph, Row, article
+from convgrad_cli.render.article import Block, Fixed, Grid, Heading, Listing, Matrices, Matrix, Paragraph, Row, article
 from convgrad_cli.render.style import Style
 from convgrad_cli.report import Report
 
@@ -50,6 +50,8 @@ def _lines(block: Block) -> Iterator[str]:
         case Grid(routes, rows):
             for chunk in _pages(rows):
                 yield from _tabular(routes, chunk)
+        case Listing(heads, listed):
+            yield from _listing(heads, listed)
 
 
 def _tabular(routes: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
@@ -59,6 +61,16 @@ def _tabular(routes: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         numbers = [f"${_math(text)}$" if text else "" for text in row.numbers]
         yield " & ".join([_code(row.name), *numbers, r"\raggedright " + _origin(row)]) + r"\tabularnewline"
+    yield r"\hline\end{tabular}\par}\medskip"
+
+
+def _listing(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    taken = sum(max(map(len, texts)) for texts in [*zip(heads, *rows, strict=True)][:-1])
+    columns = rf"ll{'r' * (len(heads) - 3)}p{{{max(0.13, 0.75 - taken / LINE):.2f}\linewidth}}"
+    yield rf"{{\footnotesize\noindent\begin{{tabular}}{{{columns}}}\hline"
+    yield " & ".join(map(_prose, heads)) + r"\tabularnewline\hline"
+    for name, *cells, last in rows:
+        yield " & ".join([_code(name), *map(_prose, cells), r"\raggedright " + _prose(last)]) + r"\tabularnewline"
     yield r"\hline\end{tabular}\par}\medskip"
 
 

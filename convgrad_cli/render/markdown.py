@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from convgrad_cli.render.article import Block, Fixed, Grid, Heading, Matrices, Matrix, Paragraph, Row, article
+from convgrad_cli.render.article import Block, Fixed, Grid, Heading, Listing, Matrices, Matrix, Paragraph, Row, article
 from convgrad_cli.render.style import Style
 from convgrad_cli.report import Report
 
@@ -34,6 +34,10 @@ def _lines(block: Block) -> Iterator[str]:
             yield _cells(["element", *map(_prose, routes), "slice sum", "terms"])
             yield _cells(["---", *["---:"] * len(routes), "---", "---"])
             yield from (_cells([_code(row.name), *row.numbers, _code(row.expression), _origin(row)]) for row in rows)
+        case Listing(heads, listed):
+            yield _cells(list(map(_prose, heads)))
+            yield _cells(["---", "---", *["---:"] * (len(heads) - 3), "---"])
+            yield from (_cells([_code(name), *cells, _prose(last)]) for name, *cells, last in listed)
 
 
 def _origin(row: Row) -> str:

@@ -1,4 +1,7 @@
-"""The numbers alone, for shells: a tensor's last axis separated by tabs, a blank line between matrices."""
+"""The numbers alone, for shells: a tensor's last axis separated by tabs, a blank line between matrices.
+
+Of a check the verdicts alone, one tensor a line.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,10 @@ GRADIENTS = ("grad_weight", "grad_input", "grad_bias")
 
 def render(report: Report, style: Style) -> Iterator[str]:
     """The tensors of `--only` in that order, else the gradients; without tensors, the elements' values, one a line."""
+    if report.check is not None:
+        shown = (verdict for verdict in report.check.verdicts if style.shows(verdict.tensor))
+        yield from (f"{verdict.tensor}\t{verdict.verdict}\n" for verdict in shown)
+        return
     names = [name for name in style.only or GRADIENTS if name in report.tensors]
     for number, name in enumerate(names):
         yield from ["\n"] if number else []

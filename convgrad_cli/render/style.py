@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-FORMATS = ("table", "plain", "json", "jsonl", "csv", "markdown", "latex")
+FORMATS = ("table", "plain", "json", "jsonl", "csv", "markdown", "latex", "junit", "github")
 SUFFIXES = {
     ".txt": "table",
     ".json": "json",
@@ -13,6 +13,7 @@ SUFFIXES = {
     ".tsv": "plain",
     ".md": "markdown",
     ".tex": "latex",
+    ".xml": "junit",
 }
 NAMES = ("input", "weight", "bias", "output", "grad_output", "grad_input", "grad_weight", "grad_bias")
 SENTENCE = 2000  # characters of a note or a reason; a sentence is longer than a name

@@ -50,10 +50,18 @@ def not_passed(findings: Sequence[Finding]) -> list[Finding]:
     return [found for found in findings if found.outcome != "PASS"]
 
 
-def condition(found: Finding) -> str:
-    """What was not right under a condition, in a sentence."""
+def shown(found: Finding) -> str:
+    """What was not right under a condition, and why."""
     tensors, detail = ", ".join(map(safe, found.tensors)), safe(found.detail, SENTENCE)
-    return f"{safe(found.name)}: {' '.join(filter(None, (tensors, detail)))}"
+    return f"{tensors} ({detail})" if tensors and detail else tensors or detail
+
+
+def conditions(check: Check) -> list[str]:
+    """What each condition showed that is not PASS, then the names of those that are."""
+    failed = not_passed(check.conditions)
+    held = [safe(found.name) for found in check.conditions if found not in failed]
+    passed = [f"under these conditions the numbers are the same: {'; '.join(held)}"] if held else []
+    return [f"{found.outcome} under {safe(found.name)}: {shown(found)}" for found in failed] + passed
 
 
 def detailed(check: Check, style: Style) -> list[Verdict]:

@@ -25,6 +25,8 @@ STARTS = {
     "csv": "tensor,index,autograd,by_hand,",
     "markdown": "## `Conv2d(1, 1,",
     "latex": "%",
+    "junit": '<?xml version="1.0" encoding="UTF-8"?>\n<testsuite name="convgrad"',
+    "github": "::notice title=convgrad::",
 }
 
 
@@ -67,11 +69,11 @@ def test_every_format_by_name_and_by_suffix(name, folder):
     shown = call("inspect", "-f", name)
     assert shown.status == 0
     assert shown.out.startswith(STARTS[name])
-    suffix = next(suffix for suffix in SUFFIXES if SUFFIXES[suffix] == name)
-    for option, written in (("-o", f"a{suffix}"), ("--output", f"b{suffix.upper()}")):
-        done = call("inspect", option, written)
-        assert (done.status, done.out, done.err) == (0, "", "")
-        assert Path(written).read_text() == shown.out
+    for suffix in (suffix for suffix in SUFFIXES if SUFFIXES[suffix] == name):  # none for what only a log understands
+        for option, written in (("-o", f"a{suffix}"), ("--output", f"b{suffix.upper()}")):
+            done = call("inspect", option, written)
+            assert (done.status, done.out, done.err) == (0, "", "")
+            assert Path(written).read_text() == shown.out
     assert call("inspect", "-f", name, "-o", "c.json").out == ""
     assert Path("c.json").read_text() == shown.out
     assert call("inspect", "-f", name, "-o", "-").out == shown.out

@@ -58,7 +58,7 @@ def one_failing() -> Report:
 
 def rounding() -> Report:
     """Numbers that agree in six digits and are proved wrong all the same; no probe could be made."""
-    report = replace(make_report({"input_size": 3, "kernel_size": 2}, [i / 7 for i in range(9)], [1, 2, 3, 4]))
+    report = replace(make_report({"input_size": 3, "kernel_size": 2}, [i / 8 for i in range(9)], [1, 2, 3, 4]))
     exact = {e.index: e.values["by_hand"] for e in _table(report, "grad_weight").elements}
     found = _check(report, {"grad_weight": {at: v * (1 + 3e-7) for at, v in exact.items()}}, bits=21.6)
     verdicts = tuple(replace(verdict, probes=()) for verdict in _of(found).verdicts)
@@ -97,7 +97,8 @@ def mistrusted() -> Report:
         for v in _of(found).verdicts
         if v.tensor == "grad_weight"
     )
-    return _with(found, verdicts=verdicts, reason=f"grad_weight: {reason}", conditions=())
+    report = _with(found, verdicts=verdicts, reason=f"grad_weight: {reason}", conditions=())
+    return replace(report, tables=(_table(report, "grad_weight"),))
 
 
 def no_answer() -> Report:
@@ -142,8 +143,8 @@ def hostile_check() -> Report:
     verdicts, tables = [], []
     for verdict in _of(found).verdicts:
         probes = tuple(replace(probe, name=evil, detail=evil, outcome="FAIL") for probe in verdict.probes[:2])
-        words = {"reason": evil, "pattern": evil, "arithmetic": evil, "probes": probes, "verdict": "FAIL", "wrong": 4}
-        verdicts.append(replace(verdict, **words, ratio=math.nan, bits=-math.inf))
+        words = {"reason": evil, "pattern": evil, "arithmetic": HOSTILE[1], "probes": probes}
+        verdicts.append(replace(verdict, **words, verdict="FAIL", wrong=4, ratio=math.nan, bits=-math.inf))
     for table in found.tables:
         elements = list(table.elements)
         for i, (actual, expected) in odd.items():
