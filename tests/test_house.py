@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "convgrad_cli"
 
 FLOORS = (
-    ("cli",),
+    ("cli", "testing"),
     ("commands",),
     ("suites", "models"),
     ("verdict",),

@@ -153,7 +153,7 @@ class TorchTarget:
     flags: Flags
 
     callable: ClassVar[bool] = True
-    allows: ClassVar[frozenset[str]] = frozenset({"layouts", "wanted", "accumulate"})
+    allows: ClassVar[frozenset[str]] = frozenset({"layouts", "wanted", "accumulate", "groups"})
 
     @property
     def name(self) -> str:

@@ -58,7 +58,7 @@ class CommandTarget:
     timeout: float
 
     callable: ClassVar[bool] = True
-    allows: ClassVar[frozenset[str]] = frozenset()
+    allows: ClassVar[frozenset[str]] = frozenset({"groups"})
 
     @property
     def facts(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import torch
 
 from convgrad_cli.gradients.channel import Shape
 from convgrad_cli.gradients.convention import FORWARD, KEYWORDS, MORE_KEYWORDS
-from convgrad_cli.gradients.results import Refusal
+from convgrad_cli.gradients.results import Refusal, a
 
 Forward = Callable[..., Any]
 Tensors = tuple[Any, Any, Any, Any]
@@ -32,7 +32,7 @@ def as_forward(found: Any) -> tuple[Forward, tuple[str, ...]]:
     if isinstance(found, torch.nn.Module) and _takes_input_only(found):
         return _with_own_parameters(found), ()
     if not callable(found):
-        raise Refusal(f"is a {type(found).__name__}, not a function; expected {FORWARD}")
+        raise Refusal(f"is {a(found)}, not a function; expected {FORWARD}")
     signed = found.forward if isinstance(found, torch.nn.Module) else found
     return found, keywords_of(signed, 3, FORWARD, MORE_KEYWORDS)
 
@@ -49,7 +49,7 @@ def differentiate(
             leaf.grad = torch.ones_like(leaf)
     output = forward(*leaves, **keywords)
     if not isinstance(output, torch.Tensor):
-        raise Refusal(f"returned a {type(output).__name__}; expected the output, one tensor")
+        raise Refusal(f"returned {a(output)}; expected the output, one tensor")
     if output.shape != shape:
         came, right = ("x".join(map(str, size)) for size in (output.shape, shape))
         raise Refusal(f"returned an output of shape {came}; this layer's is {right}")

@@ -68,7 +68,7 @@ def local_target(
     scalars: bool = False,
     device: str = "cpu",
 ) -> FunctionTarget:
-    """The same for a function that is already here, in this process: what it raises goes through."""
+    """The same for a function of this process."""
     how = _how(kind, framework, layout, weight_layout, scalars, device)
     name = safe(getattr(function, "__qualname__", type(function).__name__))
     return FunctionTarget(name, how, LocalWorker(name, function, kind, how.framework))
@@ -114,11 +114,10 @@ class FunctionTarget:
     @property
     def allows(self) -> frozenset[str]:
         """The process is started to find out, where the function's signature decides. Raises TargetError."""
-        if self._kind == "forward":
-            return frozenset({"layouts", "wanted", "accumulate"})
-        needs = {"output_mask": "wanted", "out": "poison"}
-        takes = self._worker.describe()["takes"] if self._kind == "backward" else ()
-        return frozenset({"layouts", *(needs[name] for name in takes if name in needs)})
+        needs = {"output_mask": "wanted", "out": "poison", "groups": "groups"}
+        takes = self._worker.describe()["takes"] if self._kind != "cs231n" else ()
+        more = ("wanted", "accumulate") if self._kind == "forward" else ()
+        return frozenset({"layouts", *more, *(needs[name] for name in takes if name in needs)})
 
     def run(self, spec: ConvSpec, operands: Operands, call: Call | None = None) -> Answer:
         call = call or Call()

@@ -1,4 +1,4 @@
-"""A function of this process, asked like one in a process of its own: what it raises goes through as it is."""
+"""A function of this process, asked like one in a process of its own."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ class LocalWorker:
     def ask(
         self, question: Mapping[str, Any], blocks: Mapping[str, Block], expects: Mapping[str, Shape]
     ) -> tuple[dict[str, Any], dict[str, Block]]:
-        """The answer, or what is wrong with it as "error". Raises whatever the function raises."""
+        """The answer, or what is wrong with it as "error". TargetError has what the function raised as its cause."""
         try:
             return self._subject.answer(question, blocks)
         except Refusal as error:
             return {"error": str(error)}, {}
+        except Exception as error:
+            raise TargetError(self.said(f"raised {type(error).__name__}: {error}")) from error
 
     def said(self, error: object) -> str:
         """What is wrong, after the name."""

@@ -32,7 +32,7 @@ def named(value: Any) -> dict[str, Any]:
             raise Refusal(f"returned {len(value)} values; expected {EXPECTED}")
         found = dict(zip(GRADIENTS, value, strict=False))
     else:
-        what = "one array" if _is_array(value) else "None" if value is None else f"a {type(value).__name__}"
+        what = "one array" if _is_array(value) else "None" if value is None else a(value)
         raise Refusal(f"returned {what}; expected {EXPECTED}")
     return {name: part for name, part in found.items() if part is not None}
 
@@ -40,7 +40,7 @@ def named(value: Any) -> dict[str, Any]:
 def plain(name: str, value: Any) -> Block:
     """The numbers of `value`, which is any kind of array on any device; integers become float64."""
     if not _is_array(value):
-        raise Refusal(f"returned {name} as a {type(value).__name__}; expected an array of numbers")
+        raise Refusal(f"returned {name} as {a(value)}; expected an array of numbers")
     if "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor):
         return _plain_tensor(name, value)
     if hasattr(value, "__array__"):
@@ -94,6 +94,12 @@ def _plain_tensor(name: str, tensor: Any) -> Block:
     if tensor.dtype == torch.bfloat16:
         return Block("bfloat16", tensor.contiguous().view(torch.int16).numpy())
     return _plain_array(name, tensor.resolve_neg().resolve_conj().numpy())
+
+
+def a(value: Any) -> str:
+    """What kind of thing that is: "a str", "an int"."""
+    name = type(value).__name__
+    return f"an {name}" if name[0] in "aeiouAEIOU" else f"a {name}"
 
 
 def _is_array(value: Any) -> bool:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from convgrad_cli.gradients.channel import CARRIERS, Block, Shape
 from convgrad_cli.gradients.convention import BACKWARD, KEYWORDS, MORE_KEYWORDS
-from convgrad_cli.gradients.results import GRADIENTS, Refusal, named, operand_block
+from convgrad_cli.gradients.results import GRADIENTS, Refusal, a, named, operand_block
 
 OPERANDS = ("input", "weight", "bias", "grad_output")
 
@@ -79,7 +79,7 @@ class Subject:
         forward, backward = self.functions
         returned = forward(x, w, b, dict(parameters))
         if not isinstance(returned, tuple | list) or len(returned) != 2:
-            raise Refusal(f"returned a {type(returned).__name__} from conv_forward_naive; expected (out, cache)")
+            raise Refusal(f"returned {a(returned)} from conv_forward_naive; expected (out, cache)")
         out, cache = returned
         return {**named(backward(g, cache)), **({} if out is None else {"output": out})}
 
@@ -164,7 +164,7 @@ def understand(functions: Sequence[Any], kind: str, framework: str, sha256: str 
 
         found[0], takes = as_forward(found[0])
     elif not all(callable(function) for function in found):
-        raise Refusal(f"is {_kind(found[0])}, not a function; expected {BACKWARD}")
+        raise Refusal(f"is {a(found[0])}, not a function; expected {BACKWARD}")
     elif kind == "backward":
         takes = keywords_of(found[0], 4, BACKWARD, (*MORE_KEYWORDS, "output_mask", "out"))
     return Subject(tuple(found), kind, framework, takes, sha256)
@@ -208,7 +208,8 @@ def _import_file(path: Path) -> tuple[ModuleType, bytes]:
         raise Refusal(f"can't be loaded: {path.name} does not end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickle look there
-    exec(compile(source, str(path), "exec"), module.__dict__)
+    # Not with the __future__ of this file, which would make its annotations text.
+    exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
     return module, source
 
 
@@ -220,10 +221,6 @@ def _find(module: ModuleType, name: str, where: str) -> Any:
             raise Refusal(f"can't be found: {where} has no {part}" + (f"; did you mean {close[0]}?" if close else ""))
         found = getattr(found, part)
     return found
-
-
-def _kind(value: Any) -> str:
-    return "a module" if isinstance(value, ModuleType) else f"a {type(value).__name__}"
 
 
 def _tuples(value: Any) -> Any:

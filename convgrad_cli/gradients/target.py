@@ -51,7 +51,8 @@ class Target(Protocol):
     """Code under test. `name` is what a report calls it; `facts` are sentences about what exactly was run.
 
     `callable` says whether it takes other numbers than the user's: a saved gradient does not. `allows` names what of a
-    Call it understands beyond plain operands: "layouts", "wanted", "poison", "accumulate".
+    Call it understands beyond plain operands ("layouts", "wanted", "poison", "accumulate"), and "groups" if it takes
+    layers with another number of groups.
     """
 
     @property

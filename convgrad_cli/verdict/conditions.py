@@ -148,7 +148,8 @@ class Trial:
         for n in AROUND:
             both = replace(spec, in_channels=n * groups, out_channels=n * groups)
             changed.append((f"{n} channels a group", both))
-            changed.append((f"{n} groups of one channel", replace(spec, in_channels=n, out_channels=n, groups=n)))
+            if "groups" in self.target.allows:
+                changed.append((f"{n} groups of one channel", replace(spec, in_channels=n, out_channels=n, groups=n)))
         for name, other in changed:
             if other.macs <= LARGEST:
                 probe = self._probe(other)

@@ -95,7 +95,7 @@ def test_facts_say_what_was_run(everything):
     [fact] = everything.facts
     assert re.fullmatch(r".*loops\.py::everything, sha256 [0-9a-f]{64}, runs in a process of its own", fact)
     assert everything.callable
-    assert everything.allows == {"layouts"}
+    assert everything.allows == {"layouts", "groups"}
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
@@ -205,7 +205,7 @@ def test_keywords_are_those_of_the_signature(written):
     assert "(1, ((0, 1), (0, 1)), (1, 1), (0, 0), False, 'circular')" in refusal(target, spec)
     target = written("raise ValueError(sorted(rest.items()))", signature="*operands, **rest")
     assert "[('dilation', (1, 1)), ('groups', 1), ('padding', (0, 0)), ('stride', (1, 1))]" in refusal(target)
-    assert target.allows == {"layouts"}
+    assert target.allows == {"layouts", "groups"}
 
 
 @pytest.mark.parametrize("signature", ["x, w, g", "x, w, b, g, size", "x, w, b, *, stride", "x, w, padding, b, g"])
@@ -219,11 +219,11 @@ def test_a_signature_that_does_not_fit_is_shown(written, signature):
 def test_masks_and_buffers():
     operands = integer_operands(PLAIN)
     target = function_target(LOOPS + "masked")
-    assert target.allows == {"layouts", "wanted"}
+    assert target.allows == {"layouts", "wanted", "groups"}
     assert_right(target.run(PLAIN, operands, Call(wanted=("weight",))), PLAIN, operands, ("weight",))
     target.close()
     target = function_target(LOOPS + "fills")
-    assert target.allows == {"layouts", "poison"}
+    assert target.allows == {"layouts", "poison", "groups"}
     assert_right(target.run(PLAIN, operands), PLAIN, operands)
     found = target.run(PLAIN, operands, Call(poison=True, wanted=("input",))).gradients
     assert found.input.isnan().all()
@@ -451,7 +451,7 @@ def test_names_that_are_found_when_the_file_runs(written):
         "mine.py::fiv can't be found: mine.py has no fiv; did you mean five?"
     )
     assert refusal(written("pass", head="five = 5", name="five")).startswith(
-        "mine.py::five is a int, not a function; expected function(x, w, b, g"
+        "mine.py::five is an int, not a function; expected function(x, w, b, g"
     )
     target = written("pass", head="class A:\n    @staticmethod\n    def f(x, w, b, g): return x, w, b", name="A.f")
     assert target.run(SMALL, integer_operands(SMALL)).gradients.input is not None
@@ -555,6 +555,12 @@ def test_sigpipe_does_not_end_us(written):
         signal.signal(signal.SIGPIPE, before)
 
 
+def test_a_file_is_run_as_python_runs_it(written):
+    """With its own __future__ and not with convgrad's."""
+    target = written("raise ValueError(f.__annotations__)", signature="x: 1 + 1, w, b, g")
+    assert refusal(target) == "mine.py::f raised ValueError: {'x': 2} (mine.py:4)"
+
+
 def test_the_process_imports_no_torch(written):
     target = written("import sys; raise ValueError('torch' in sys.modules, 'convgrad_cli' in sys.modules)")
     assert "(False, True)" in refusal(target)
@@ -598,7 +604,7 @@ class TestCs231n:
         with (tmp_path / "other.py").open("a") as file:
             file.write("\ndef conv_backward_naive(dout, cache): pass")
         target = function_target(str(tmp_path / "other.py"), kind="cs231n")
-        said = "other.py returned a int from conv_forward_naive; expected (out, cache)"
+        said = "other.py returned an int from conv_forward_naive; expected (out, cache)"
         with pytest.raises(TargetError, match=re.escape(said)):
             target.run(SMALL, integer_operands(SMALL))
 
@@ -609,7 +615,7 @@ FORWARD = f"{TARGETS / 'differentiable.py'}::"
 class TestForward:
     def test_a_function(self):
         target, operands = function_target(FORWARD + "forward", kind="forward"), integer_operands(PLAIN)
-        assert target.allows == {"layouts", "wanted", "accumulate"}
+        assert target.allows == {"layouts", "wanted", "accumulate", "groups"}
         names = ("output", "weight", "input", "bias")
         assert_right(target.run(PLAIN, operands), PLAIN, operands, names)
         for layout in LAYOUTS[1:4]:
@@ -654,7 +660,7 @@ class TestForward:
 class TestTensors:
     def test_a_backward(self):
         target, operands = function_target(FORWARD + "backward", framework="torch"), integer_operands(PLAIN)
-        assert target.allows == {"layouts", "wanted", "poison"}
+        assert target.allows == {"layouts", "wanted", "poison", "groups"}
         assert_right(target.run(PLAIN, operands), PLAIN, operands)
         assert_right(target.run(PLAIN, operands, Call(wanted=("input",))), PLAIN, operands, ("input",))
         target.close()

@@ -13,7 +13,7 @@ from convgrad_cli.gradients.target import Answer, Call
 from convgrad_cli.tensors.operands import Operands
 
 TORCH = TorchTarget(torch.device("cpu"), Flags())
-ALL = frozenset({"layouts", "wanted", "poison", "accumulate"})
+ALL = frozenset({"layouts", "wanted", "poison", "accumulate", "groups"})
 
 
 @dataclass
