@@ -21,6 +21,7 @@ from convgrad_cli.safe import safe
 
 COLOURS = {"PASS": GOOD, "FAIL": BAD, "ERROR": BAD, "SUSPECT": DOUBT, "MISTRUSTED": DOUBT}
 NARROW = 60  # with fewer columns labels stand above their text
+LINES = 2  # that the numbers added up to one element may take
 ROOM = 12  # columns that the last cell needs beside the others; with fewer the row becomes a sentence
 NUMBERS = ("actual", "expected", "off by", "bound")
 
@@ -49,7 +50,8 @@ def _rows(shown: Sequence[Verdict], style: Style) -> Iterator[RenderableType]:
     found = [verdicts.cells(verdict) for verdict in shown]
     if not found:
         return
-    columns = list(zip(verdicts.HEADS, *found, strict=True))
+    heads = ("", *verdicts.HEADS[1:])  # the words need no head
+    columns = list(zip(heads, *found, strict=True))
     taken = NAME + sum(GAP + max(map(len, texts)) for texts in columns[:-1])
     if style.width is not None and style.width < taken + GAP + ROOM:
         for verdict, texts in zip(shown, found, strict=True):
@@ -57,8 +59,8 @@ def _rows(shown: Sequence[Verdict], style: Style) -> Iterator[RenderableType]:
         return
     grid = RichTable(box=None, pad_edge=False, padding=(0, GAP, 0, 0), show_edge=False, header_style="")
     grid.add_column(no_wrap=True, min_width=NAME)
-    for number, head in enumerate(verdicts.HEADS):
-        last = number == len(verdicts.HEADS) - 1
+    for number, head in enumerate(heads):
+        last = number == len(heads) - 1
         grid.add_column(Text(head, DIM), justify="right" if number > 0 and not last else "left", no_wrap=not last)
     for verdict, (_, *rest) in zip(shown, found, strict=True):
         grid.add_row(_title(verdict), _word(verdict.verdict), *map(Text, rest, _marks(verdict)))
@@ -125,7 +127,7 @@ def _origin(element: Element, report: Report, style: Style) -> Iterator[Text]:
         yield line.append(f"   {terms}" if terms else "", DIM)
     else:
         yield line
-        if terms and cell_len(terms) <= room:
+        if terms and cell_len(terms) <= LINES * room:
             yield Text(terms, DIM)
 
 

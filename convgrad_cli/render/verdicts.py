@@ -22,16 +22,16 @@ def cells(verdict: Verdict) -> tuple[str, str, str, str, str]:
     These are its probes, its real data, the largest error there in units of its bound, and what explains every element.
     """
     count, failed = len(verdict.probes), len(not_passed(verdict.probes))
-    probes = f"{failed} of {count} wrong" if failed else f"{count} exact" if count else "none"
+    probes = f"{failed}/{count} wrong" if failed else f"{count} exact" if count else "none"
     if not verdict.elements:
         return safe(verdict.verdict), probes, "none", "-", "-"
-    wrong, total = f"{verdict.wrong:,} of {verdict.elements:,} beyond", f"{verdict.elements:,} within"
+    wrong, total = f"{verdict.wrong:,}/{verdict.elements:,} beyond", f"{verdict.elements:,} within"
     ratio, arithmetic = f"{verdict.ratio:.2g}", safe(verdict.arithmetic) or "none"
     return safe(verdict.verdict), probes, wrong if verdict.wrong else total, ratio, arithmetic
 
 
 def declared(check: Check) -> str:
-    return f"held to {safe(check.arithmetic)}" if check.arithmetic else ""
+    return f"declared arithmetic: {safe(check.arithmetic)}"
 
 
 def remarks(verdict: Verdict, check: Check) -> list[str]:

@@ -55,8 +55,8 @@ def test_shown_elements_evaluate_in_markdown_and_latex(name):
 
 def test_markdown_tells_what_differs():
     text = text_of(markdown, check("one_failing"))
-    assert "\nmine.py::backward, held to any order of summation\n" in text
-    assert "\n| `weight.grad` | FAIL | 1 of 5 wrong | 18 of 54 beyond | 5.6e+07 | none |\n" in text
+    assert "\nmine.py::backward, declared arithmetic: any order of summation\n" in text
+    assert "\n| `weight.grad` | FAIL | 1/5 wrong | 18/54 beyond | 5.6e+07 | none |\n" in text
     assert "\nwrong: the first of 3 kernel rows\n" in text
     assert "| 9 terms; DIFFERS by 37, bound 6.56e-07 |\n" in text
     text = text_of(markdown, check("no_answer"))
