@@ -91,7 +91,7 @@ def examine(
     # What is wrong already shows nothing more under other conditions.
     sound = tuple(n for n in names if n in there and not any(one.failed for one in run.probed[n]))
     trial = Trial(spec, target, declared, operands.input.dtype, seed, sound)
-    tried = tuple(trial.run(conditions)) if target.callable and sound else ()
+    tried = tuple(trial.run(conditions)) if target.callable and sound and conditions else ()
     tell(1)
     unjudged = tuple(n for n in TENSORS if n not in names and (spec.bias or n != "bias"))
     verdict = _overall(judged, tried, run.refused)

@@ -27,6 +27,7 @@ from convgrad_cli.verdict.bounds import ACCUMULATE, BITS, Arithmetic, term_count
 TENSORS = ("output", "weight", "input", "bias")
 DENSE = 3  # the largest integer of a dense probe
 STOCK = 65_521  # random numbers before they repeat
+PICKED = 521  # the same for those that pick others
 FEWEST = 4.0  # terms that an element should keep, on average, where a probe is thinned
 
 
@@ -111,36 +112,42 @@ class _Numbers:
 
     def integers(self, name: str, low: int, high: int, density: float = 1.0) -> Tensor:
         """Integers from `low` to `high` of either sign, each kept with probability `density` and else 0."""
-        stock = self._uniform(low, high + 1) * self._signs()
+        count = self._count(name)
+        stock = self._uniform(low, high + 1, count) * self._signs(count)
         if density < 1:
-            stock *= torch.rand(STOCK, generator=self.generator) < density
+            stock *= torch.rand(count, generator=self.generator) < density
         return self._spread(stock, name)
 
     def counts(self, name: str, most: int) -> Tensor:
         """Positive integers near `most`."""
-        return self._spread(self._uniform(max(1, 3 * most // 4), most + 1), name)
+        return self._spread(self._uniform(max(1, 3 * most // 4), most + 1, self._count(name)), name)
 
     def full(self, name: str, bits: int) -> Tensor:
         """Numbers whose significand has exactly `bits` bits, the last of them set."""
-        return self._spread(self.full_stock(bits), name)
+        return self._spread(self.full_stock(bits, self._count(name)), name)
 
-    def full_stock(self, bits: int) -> Tensor:
-        odd = self._uniform(2 ** (bits - 2), 2 ** (bits - 1)) * 2 + 1
-        return torch.ldexp((odd * self._signs()).double(), self._uniform(-3, 4) - (bits - 1))
+    def full_stock(self, bits: int, count: int) -> Tensor:
+        odd = self._uniform(2 ** (bits - 2), 2 ** (bits - 1), count) * 2 + 1
+        exponents = self._uniform(-3, 4, count) - (bits - 1)
+        return torch.ldexp((odd * self._signs(count)).double(), exponents).to(self.dtype)
 
     def zeros(self, name: str) -> Tensor:
         return torch.zeros(self.spec.shape_of(name), dtype=self.dtype)
 
-    def _uniform(self, low: int, high: int) -> Tensor:
-        return torch.randint(low, high, (STOCK,), generator=self.generator)
+    def _count(self, name: str) -> int:
+        return min(STOCK, prod(self.spec.shape_of(name)))
 
-    def _signs(self) -> Tensor:
-        return self._uniform(0, 2) * 2 - 1
+    def _uniform(self, low: int, high: int, count: int) -> Tensor:
+        return torch.randint(low, high, (count,), generator=self.generator)
+
+    def _signs(self, count: int) -> Tensor:
+        return self._uniform(0, 2, count) * 2 - 1
 
     def _spread(self, stock: Tensor, name: str) -> Tensor:
         shape = self.spec.shape_of(name)
         count = prod(shape)
-        return stock.to(self.dtype).repeat(ceil(count / STOCK))[:count].view(shape)
+        stock = stock.to(self.dtype)
+        return (stock if len(stock) == count else stock.repeat(ceil(count / STOCK))[:count]).view(shape)
 
 
 def _logic(spec: ConvSpec, make: _Numbers, bits: int) -> Iterator[Probe]:
@@ -178,7 +185,7 @@ def _digits(spec: ConvSpec, make: _Numbers, bits: int) -> Iterator[Probe]:
     # Padding copies numbers of the input, and then a single one may come twice.
     certificate = "single" if spec.has_padded_input else "always"
     bias = torch.zeros(spec.bias_shape, dtype=make.dtype) if spec.bias else None
-    stock = make.full_stock(bits).to(make.dtype)
+    stock = make.full_stock(bits, PICKED)
     x, g = (make.full(name, bits) for name in ("input", "grad_output"))
     picked = Operands(_pick_channels(spec, make, "input", stock), _pick_taps(spec, make, stock, rows=False), bias, g)
     yield Probe("digits", picked, ("weight", "input"), certificate)
@@ -201,7 +208,7 @@ def _pick_taps(spec: ConvSpec, make: _Numbers, stock: Tensor, *, rows: bool) -> 
     group = torch.arange(spec.groups).repeat_interleave(each)
     place = (channel, other) if along_outer else (other, channel)
     taps = tuple(torch.randint(0, size, channel.shape, generator=make.generator) for size in spec.kernel_size)
-    weight[(group, *place, *taps)] = stock[torch.arange(len(channel)) % STOCK]
+    weight[(group, *place, *taps)] = stock[torch.arange(len(channel)) % PICKED]
     return weight.view(spec.weight_shape)
 
 
@@ -220,7 +227,7 @@ def _pick_channels(spec: ConvSpec, make: _Numbers, name: str, stock: Tensor, *, 
     starts = [_middle(make, size, width, channels) for size, width in zip(sizes, widths, strict=True)]
     for number, steps in enumerate(every(*map(range, widths))):
         place = (start + step for start, step in zip(starts, steps, strict=True))
-        flat[(sample, torch.arange(channels), *place)] = stock[(torch.arange(channels) + number) % STOCK]
+        flat[(sample, torch.arange(channels), *place)] = stock[(torch.arange(channels) + number) % PICKED]
     return tensor
 
 

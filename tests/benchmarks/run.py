@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from certify import certify, gradcheck
 from commands import inspect, startup
 from element import element
 from growth import growth
@@ -23,7 +24,15 @@ from measure import Outcome, Settings, machine, write
 from rich.console import Console
 from rich.table import Table
 
-BENCHMARKS = {"startup": startup, "inspect": inspect, "by-hand": by_hand, "growth": growth, "element": element}
+BENCHMARKS = {
+    "startup": startup,
+    "inspect": inspect,
+    "by-hand": by_hand,
+    "growth": growth,
+    "element": element,
+    "certify": certify,
+    "gradcheck": gradcheck,
+}
 RESULTS = Path(__file__).with_name("results")
 RUNS = 9
 UNSHOWN = ("samples", "varied", "layer", "weight_bytes", "chunk_bytes")  # too wide for a table; in the JSON
