@@ -32,7 +32,7 @@ FLOORS = (
 SEES = {
     room: {below for floor in FLOORS[i + 1 :] for below in floor} for i, rooms in enumerate(FLOORS) for room in rooms
 }
-for reporting in ("cli", "commands", "suites", "models"):
+for reporting in ("cli", "testing", "commands", "suites", "models"):
     SEES[reporting].add("report")
 SEES["cli"].add("render")
 SEES["report"] = {"geometry", "errors"}

@@ -39,8 +39,16 @@ def run(command: str, folder: Path) -> str:
     return done.stdout
 
 
+def write_files(folder: Path) -> None:
+    """The Python blocks that begin with the name of a file, in that file."""
+    for block in blocks("python"):
+        name, _, code = block.partition("\n")
+        (folder / name.removeprefix("# ")).write_text(code, encoding="utf-8")
+
+
 def test_every_command_prints_what_the_readme_shows(tmp_path):
     found = sessions()
+    write_files(tmp_path)
     assert len(found) >= 10
     for command, shown in found:
         assert run(command, tmp_path) == shown, command
@@ -81,6 +89,7 @@ if __name__ == "__main__":  # writes the output that commands print today into t
 
     text = README.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
+        write_files(Path(folder))
         for command, shown in sessions():
             text = text.replace(f"$ {command}\n{shown}", f"$ {command}\n{run(command, Path(folder))}", 1)
     README.write_text(text, encoding="utf-8")

@@ -31,6 +31,7 @@ QUIET = [
     ("inspect", "--help"),
     ("explain", "-h"),
     ("doctor", "--help"),
+    ("check", "--help"),
     ("inspect", "--version"),
     ("explain", "--size", "3", "--version"),
     ("doctor", "--version"),
@@ -55,7 +56,7 @@ def complete(words: str, without: dict[str, str]) -> Run:
 
 def test_completion_needs_no_torch(without):
     done = complete("convgrad ", without)
-    assert (done.status, done.out.split()) == (0, ["inspect", "explain", "doctor"])
+    assert (done.status, done.out.split()) == (0, ["inspect", "explain", "check", "doctor"])
     options = complete("convgrad inspect --pad", without)
     assert (options.status, options.out.split()) == (0, ["--padding", "--padding-mode"])
 
