@@ -89,7 +89,8 @@ def _told(verdict: Verdict, report: Report, check: Check, style: Style) -> Itera
     if not said and not elements:  # the last line says it
         return
     yield Text()
-    yield from _labelled(_title(verdict), list(map(Text, said)), style)
+    if said:
+        yield from _labelled(_title(verdict), list(map(Text, said)), style)
     if elements:
         yield from _elements(elements, verdicts.whose(verdict), report, style)
 
@@ -167,7 +168,7 @@ def _labelled(label: Text, lines: Sequence[Text], style: Style) -> Iterator[Rend
         yield label
         yield from (Padding(line, (0, 0, 0, GAP)) for line in lines)
     else:
-        yield _listed([(label if i == 0 else Text(), line) for i, line in enumerate(lines or [Text()])], NAME)
+        yield _listed([(label if i == 0 else Text(), line) for i, line in enumerate(lines)], NAME)
 
 
 def _is_narrow(style: Style) -> bool:

@@ -213,6 +213,7 @@ def test_several_wrong_gradients_show_one_element_each():
 def test_rows_and_only_show_what_is_asked_for():
     assert re.findall(r"^([wxyb])\[", told("passing"), re.MULTILINE) == []
     assert len(re.findall(r"^([wxyb])\[", told("passing", rows=3), re.MULTILINE)) == 3 * 4
+    assert not re.search(r"^bias.grad *$", told("passing", rows=3), re.MULTILINE)
     text = told("passing", only=("grad_bias",))
     assert text.startswith("                    probes")
     assert re.findall(r"^([wxyb])\[", text, re.MULTILINE) == ["b", "b"]

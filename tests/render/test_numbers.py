@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convgrad_cli.render.numbers import aligned, column, number, shortest, sum_of_terms
+from convgrad_cli.render.numbers import aligned, apart, column, number, shortest, sum_of_terms
 
 # Beyond 1e308 a rounded number can be too large to read back.
 ANY = st.one_of(st.floats(-1e308, 1e308), st.sampled_from([math.nan, math.inf, -math.inf]))
@@ -123,3 +123,18 @@ def test_a_sum_of_terms_evaluates_to_the_sum(terms):
     said = eval(sum_of_terms(terms, 17))
     scale = math.fsum(math.prod(map(abs, term)) for term in terms)
     assert said == pytest.approx(math.fsum(map(math.prod, terms)), rel=1e-12, abs=1e-12 * scale + 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "precision", "found"),
+    [
+        ([(3.0, 4.0)], 4, 4),
+        ([(3.0, 3.0)], 4, 4),
+        ([(3.5, 3.5000002)], 4, 7),
+        ([(0.1, 0.1 + 2**-56)], 0, 17),
+        ([(1.25, 1.5), (100.0, 100.03125)], 0, 2),
+        ([(math.nan, 3.0), (math.inf, -math.inf)], 2, 2),
+    ],
+)
+def test_decimals_that_tell_numbers_apart(pairs, precision, found):
+    assert apart(pairs, precision) == found
