@@ -26,6 +26,7 @@ from distributions import DISTRIBUTIONS, ZERO_MEAN, operands_of
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.gradients.autograd import Flags, TorchTarget
 from convgrad_cli.verdict.examine import examine
+from convgrad_cli.verdict.precision import read_precision
 
 RESULT = Path(__file__).parent / "benchmarks" / "results" / "false-alarms.json"
 DECLARED = {
@@ -64,7 +65,8 @@ def count_alarms(tensors: int, seed: int) -> Counter[tuple[str, str, str, bool, 
         for one in examined.judged:
             name = str(dtype).removeprefix("torch.")
             found[(name, "on" if mkldnn else "off", kind, kind in ZERO_MEAN, one.verdict)] += 1
-            if one.reading and one.reading.suspicious:  # what saved gradients would be suspected of
+            reading = read_precision(one.certificate) if DECLARED[dtype] == "direct" else None
+            if reading and reading.suspicious:  # what saved gradients would be suspected of
                 found[(name, "on" if mkldnn else "off", kind, kind in ZERO_MEAN, READ)] += 1
             if one.verdict in ("FAIL", "SUSPECT"):
                 print(f"{one.verdict}: {one.operand} of {spec.layer_text()} {spec.input_shape}, {name}, {kind}, "

@@ -48,9 +48,8 @@ def inspect_problem(problem: Problem, progress: Callable[[float], None] | None =
     tell(0)
     torchs = _to_cpu(autograd(spec, operands.map(lambda t: t.to(device))))
     tell(1 / 3)
-    exact = by_hand(spec, operands.map(lambda t: t.double()), progress=lambda s: tell((1 + s) / 3)).named()
-    sizes = operands.map(lambda t: t.double().abs())
-    magnitudes = by_hand(spec, sizes, progress=lambda s: tell((2 + s) / 3)).named()
+    exact = by_hand(spec, operands, progress=lambda s: tell((1 + s) / 3)).named()
+    magnitudes = by_hand(spec, operands, progress=lambda s: tell((2 + s) / 3), each=lambda t: t.double().abs()).named()
     judgements = {
         name: judge(spec, name, actual, exact[name], magnitudes[name]) for name, actual in torchs.named().items()
     }

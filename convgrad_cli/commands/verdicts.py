@@ -12,7 +12,7 @@ from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.report import Check, Element, Finding, Lazy, Table, Verdict
 from convgrad_cli.tensors.operands import Operands, Tensor
 from convgrad_cli.verdict.bounds import ARITHMETICS
-from convgrad_cli.verdict.conditions import Tried
+from convgrad_cli.verdict.conditions import UNTOUCHED, Tried
 from convgrad_cli.verdict.examine import Examination, Judged
 from convgrad_cli.verdict.probes import Probed
 
@@ -29,7 +29,7 @@ def describe_check(name: str, arithmetic: str, callable: bool, found: Examinatio
         target=name,
         verdict=found.verdict,
         reason=_reason(found, verdicts, (*refused, *conditions)),
-        arithmetic=arithmetic,
+        arithmetic=f"{arithmetic} ({ARITHMETICS[arithmetic].title})",
         verdicts=verdicts,
         conditions=(*refused, *conditions),
         unchecked=_unchecked(found, callable),
@@ -80,7 +80,8 @@ def _probe_finding(probed: Probed, operand: str) -> Finding:
 
 def _condition(tried: Tried) -> Finding:
     outcome = "ERROR" if tried.refused else "FAIL" if tried.tensors else "PASS"
-    tensors = tuple(_tensor(name) for name in tried.tensors)
+    # What is written to is an operand; all else is about gradients.
+    tensors = tried.tensors if tried.name == UNTOUCHED else tuple(map(_tensor, tried.tensors))
     return Finding(tried.name, outcome, tried.detail or ("differs from the exact numbers" if tensors else ""), tensors)
 
 

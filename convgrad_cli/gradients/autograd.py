@@ -88,7 +88,7 @@ def _set(flags: Flags) -> Iterator[None]:
         cudnn.allow_tf32 = before[0] if flags.tf32 is None else flags.tf32
         cudnn.enabled = before[1] if flags.cudnn is None else flags.cudnn
         cudnn.benchmark, cudnn.deterministic = before[2] or flags.benchmark, before[3] or flags.deterministic
-        if flags.deterministic:
+        if flags.deterministic:  # or not even called: it imports torch's compiler, which takes two seconds
             torch.use_deterministic_algorithms(True)
         if flags.mkldnn is not None:
             torch._C._set_mkldnn_enabled(flags.mkldnn)
@@ -96,7 +96,8 @@ def _set(flags: Flags) -> Iterator[None]:
     finally:
         torch._C._set_mkldnn_enabled(mkldnn)
         cudnn.allow_tf32, cudnn.enabled, cudnn.benchmark, cudnn.deterministic = before
-        torch.use_deterministic_algorithms(strict)
+        if flags.deterministic:
+            torch.use_deterministic_algorithms(strict)
 
 
 class _HandOver(torch.autograd.Function):

@@ -37,17 +37,21 @@ Sides = dict[str, Tensor]
 Either the operands, or sums over them; of sums, those that are wanted.
 """
 
+Each = Callable[[Tensor], Tensor]
+
 
 def by_hand(
     spec: ConvSpec,
     operands: Operands,
     only: Collection[str] = ALL,
     progress: Callable[[float], None] | None = None,
+    each: Each = torch.Tensor.double,
 ) -> Gradients:
-    """Output and gradients of the layer, or those in `only`, in the dtype and on the device of the operands.
+    """Output and gradients of the layer, or those in `only`, in float64, on the device of the operands.
 
     Time is linear in the multiply-adds; memory beyond operands and results is a few chunks, and the weight once more.
-    `progress` is called with the share done, from 0 to 1.
+    `progress` is called with the share done, from 0 to 1. `each` is applied to the operands first, entry by entry and a
+    chunk at a time, so that no copy of them is ever whole; the results have the dtype that it makes.
     """
     # A transposed layer has its input where the kernel is put, a plain one its output.
     x, y = ("placements", "positions") if spec.transposed else ("positions", "placements")
@@ -55,13 +59,15 @@ def by_hand(
     weight = torch.unflatten(operands.weight, 0, (spec.groups, -1)).movedim((0, 1, 2), (-3, -2, -1))
     given = {x: input, y: operands.grad_output, "weight": weight}
     names = {x: "input", y: "output", "weight": "weight"}
-    totals = {side: t.new_zeros(t.shape) for side, t in given.items() if names[side] in only}
-    _add_all(spec, _sides(spec, given), _sides(spec, totals), progress or (lambda share: None))
+    dtype = each(operands.weight.flatten()[:1]).dtype
+    totals = {side: t.new_zeros(t.shape, dtype=dtype) for side, t in given.items() if names[side] in only}
+    _add_all(spec, _sides(spec, given), _sides(spec, totals), progress or (lambda share: None), each)
+    bias = None if operands.bias is None else each(operands.bias)
     return Gradients(
-        output=_add_bias(spec, totals[y], operands.bias) if y in totals else None,
+        output=_add_bias(spec, totals[y], bias) if y in totals else None,
         weight=_taps_last(totals["weight"]) if "weight" in totals else None,
         input=_unpad(spec, totals[x]) if x in totals else None,
-        bias=_sum_per_channel(spec, operands.grad_output) if spec.bias and "bias" in only else None,
+        bias=_sum_per_channel(spec, each(operands.grad_output)) if spec.bias and "bias" in only else None,
     )
 
 
@@ -83,19 +89,22 @@ def element(formula: Formula, letters: dict[str, Tensor]) -> float:
     return float(terms(formula, letters).sum())
 
 
-def _add_all(spec: ConvSpec, sides: Sides, sums: Sides, progress: Callable[[float], None]) -> None:
+def _add_all(spec: ConvSpec, sides: Sides, sums: Sides, progress: Callable[[float], None], each: Each) -> None:
     """Adds to `sums` what the two other sides make of each other, a chunk at a time."""
     a, b, taps = sides["positions"].shape[1], sides["placements"].shape[1], prod(spec.kernel_size)
     # Gathering leaves zeros where the kernel hangs over the border; 0 * inf would be NaN, so those data go tap by tap.
     gathers = taps > 1 and a <= FEW_CHANNELS and a * taps <= WIDEST and _is_finite(sides)
+    sides = {**sides, "weight": each(sides["weight"])}  # every chunk reads it again
     chunks = list(_chunks(spec, spec.groups * (b + a * taps if gathers else b + a)))
     # One room for the columns of every chunk (the first is the largest): memory given back and taken anew each time is
     # mapped page by page each time, which took longer than the sums.
     widest = sides["placements"][chunks[0][0]["placements"]][0, 0].numel()
-    room = sides["positions"].new_empty(spec.groups * a * taps * widest if gathers else 0)
+    room = sides["weight"].new_empty(spec.groups * a * taps * widest if gathers else 0)
     step = partial(_all_taps, room=room) if gathers else _tap_by_tap
     for done, (where, axes) in enumerate(chunks, start=1):
-        part, total = ({side: t[where[side]] for side, t in tensors.items()} for tensors in (sides, sums))
+        total = {side: t[where[side]] for side, t in sums.items()}
+        part = {side: t[where[side]] for side, t in sides.items()}
+        part |= {side: each(part[side]) for side in ("positions", "placements")}
         step(part, total, axes)
         progress(done / len(chunks))
 
@@ -107,9 +116,18 @@ def _tap_by_tap(part: Sides, total: Sides, axes: tuple[Axis, ...]) -> None:
         if "weight" in total:
             total["weight"][tap].baddbmm_(q, p.mT)  # += q @ p.mT, without a tensor between
         if "positions" in total:
-            total["positions"][met] += (w.mT @ q).view(at_positions.shape)
+            _add_product(total["positions"][met], w.mT, q)
         if "placements" in total:
-            total["placements"][placed] += (w @ p).view(at_placements.shape)
+            _add_product(total["placements"][placed], w, p)
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """total += left @ right, [G, c, M]; without a tensor between where `total` lies in memory as the product would."""
+    flat = total.flatten(2)
+    if flat.data_ptr() == total.data_ptr():
+        flat.baddbmm_(left, right)
+    else:
+        total += (left @ right).view(total.shape)
 
 
 def _all_taps(part: Sides, total: Sides, axes: tuple[Axis, ...], room: Tensor) -> None:
@@ -167,7 +185,7 @@ def _chunks(spec: ConvSpec, entries: int) -> Iterator[tuple[dict[str, Index], tu
 
 def _is_finite(sides: Sides) -> bool:
     # A sum is finite only if every entry is, and it needs no tensor of booleans.
-    return all(bool(torch.isfinite(t.sum())) for t in sides.values())
+    return all(bool(torch.isfinite(t.sum(dtype=torch.float64))) for t in sides.values())
 
 
 def _sides(spec: ConvSpec, tensors: Mapping[str, Tensor]) -> Sides:

@@ -135,15 +135,19 @@ class Certificate:
         actual, exact, low = self._rows
         bound = self._bound(arithmetic)
         factor = bound.magnitude + bound.value + sign * self.reference.roundoff * self._terms
+        finite = bool(actual.sum().isfinite())
         height = max(1, BLOCK // exact.shape[1])
         for top in range(0, len(exact), height):
             rows = slice(top, top + height)
             value = exact[rows]
-            error = actual[rows].double() - value
+            error = actual[rows] - value  # in float64, whatever `actual` is
             error = (error if low is None else error.sub_(low[rows])).abs_()
-            within = error <= value.abs().mul_(factor).add_(bound.constant)
-            if not bool(within.all()):
-                yield (~within).flatten().nonzero().flatten() + top * exact.shape[1]
+            allowed = value.abs().mul_(factor).add_(bound.constant)
+            # Only where there are NaN do the two differ.
+            beyond = error > allowed if finite else ~(error <= allowed)
+            found = beyond.flatten().nonzero().flatten()
+            if len(found):
+                yield found + top * exact.shape[1]
 
     def _beyond(self, arithmetic: Arithmetic, flat: Tensor, size: Tensor, sign: int) -> Tensor:
         """Which elements are beyond their bounds, less or plus what the reference may be off; `size`: at most S."""
@@ -160,7 +164,7 @@ class Certificate:
         return self._bounds[arithmetic.name]
 
     def _magnitudes(self, flat: Tensor) -> Tensor:
-        if self._whole is None and len(flat) <= FEW:
+        if self._whole is None and len(flat) <= FEW and self.spec.macs > CHEAP:
             letters = {name: tensor.abs() for name, tensor in self.operands.letters(self.spec).items()}
             found = [formula(self.spec, self.operand, self._index(int(i))) for i in flat]
             return torch.tensor([float(terms(one, letters).sum()) for one in found], dtype=torch.float64)
@@ -192,4 +196,8 @@ class Certificate:
         return abs(Fraction(float(self.actual[index])) - exact) > bound
 
     def _index(self, flat: int) -> tuple[int, ...]:
-        return tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), self.exact.shape))
+        index = []
+        for size in reversed(self.exact.shape):
+            flat, at = divmod(flat, size)
+            index.append(at)
+        return tuple(reversed(index))

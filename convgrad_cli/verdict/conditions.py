@@ -20,6 +20,7 @@ from convgrad_cli.verdict.bounds import Arithmetic
 from convgrad_cli.verdict.choices import LAYOUT_NAMES
 from convgrad_cli.verdict.probes import Probe, logic_probes
 
+UNTOUCHED = "operands untouched"
 MOVED = ("input", "weight", "grad_output")
 AROUND = (8, 15, 16, 17)  # where vector tails and blocks begin and end
 LARGEST = 2 * 10**9  # multiply-adds of a layer whose batch or channels were changed
@@ -133,9 +134,9 @@ class Trial:
         try:
             changed = self.target.run(self.spec, probe.operands).changed
         except TargetError as error:
-            yield Tried("operands untouched", detail=str(error), refused=True)
+            yield Tried(UNTOUCHED, detail=str(error), refused=True)
             return
-        yield Tried("operands untouched", changed, f"writes to {', '.join(changed)}" if changed else "")
+        yield Tried(UNTOUCHED, changed, f"writes to {', '.join(changed)}" if changed else "")
 
     def _accumulate(self, probe: Probe) -> Iterator[Tried]:
         """Leaves that already hold a gradient of ones."""

@@ -121,7 +121,7 @@ class _Probing:
         there = answer.gradients.named()
         for name, (right, certified) in probe.expected(self.spec, names).items():
             # What was there on the real data and is not now differs everywhere.
-            actual = there.get(name, torch.full(right.shape, float("nan")))
+            actual = there[name][: len(right)] if name in there else torch.full(right.shape, float("nan"))
             expected = _in_dtype(right, actual.dtype, probe.operands.input.dtype)
             wrong = torch.zeros((), dtype=torch.bool)
             if actual.dtype != expected.dtype or not torch.equal(actual, expected):
@@ -145,7 +145,8 @@ class _Probing:
     def _count(self, name: str, expected: Tensor, certified: Tensor | None) -> None:
         if name in self._powerful:
             return
-        tested = expected != 0 if certified is None else certified & (expected != 0)
+        tested = torch.zeros(self.spec.shape_of(name), dtype=torch.bool)
+        tested[: len(expected)] = expected != 0 if certified is None else certified & (expected != 0)
         tested = tested | self._tested[name] if name in self._tested else tested
         self._tested[name] = tested
         axis = 0 if name in ("weight", "bias") else len(self.spec.batch_shape)
@@ -183,10 +184,11 @@ def _judge(answer: Answer, name: str, declared: Arithmetic, certificate: Certifi
         mask = certificate.mask(declared) if len(wrong) else failed[0].wrong
         reason, where = signature(run.spec, name, failed, narrowest), pattern(run.spec, name, mask)
         return Judged(name, declared.name, "FAIL", reason, probed, certificate, narrowest, pattern=where)
-    verdict, reason, reading = "PASS", "", read_precision(certificate)
+    verdict, reason, reading = "PASS", "", None
     # Where all digits of operands were asked for, and came back, there is nothing left to suspect.
-    asked = any(one.probe.name == "digits" for one in probed)
-    if reading is not None and reading.suspicious and not asked and not _explains(declared):
+    if not any(one.probe.name == "digits" for one in probed) and not _explains(declared):
+        reading = read_precision(certificate)
+    if reading is not None and reading.suspicious:
         verdict, reason = "SUSPECT", str(reading)
     elif run.is_weak(name):
         verdict, reason = "MISTRUSTED", "the test could not have failed: no probe reaches enough of its elements"

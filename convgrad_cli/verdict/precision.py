@@ -61,7 +61,7 @@ def _part(case: Certificate) -> tuple[tuple[slice, ...], Tensor, Tensor]:
     lead = (slice(None),) * len(spec.batch_shape)
     shape = spec.shape_of(operand)
     if operand == "bias":
-        squares = by_hand(spec, case.operands.map(lambda t: t.double() ** 2), ("bias",)).bias
+        squares = by_hand(spec, case.operands, ("bias",), each=_squared).bias
         assert squares is not None
         return (slice(None),), squares, term_counts(spec, operand)
     share = max(1, shape[0 if operand == "weight" else len(lead)] // spec.groups)
@@ -74,11 +74,15 @@ def _part(case: Certificate) -> tuple[tuple[slice, ...], Tensor, Tensor]:
         axis = "in_channels" if operand == "input" else "out_channels"
         part, given = part_of(spec, case.operands, samples=slice(1), **{axis: some})
         where = (*(slice(1) for _ in lead), some)
-    squares = by_hand(part, given.map(lambda t: t.double() ** 2), (operand,)).named()[operand]
+    squares = by_hand(part, given, (operand,), each=_squared).named()[operand]
     if operand == "output" and case.operands.bias is not None:
         squares = squares + case.operands.bias[some].double().view(-1, *[1] * spec.dims) ** 2
     counts = term_counts(replace(part, bias=spec.bias), operand).expand(squares.shape)
     return where, squares.flatten(), counts.flatten()
+
+
+def _squared(tensor: Tensor) -> Tensor:
+    return tensor.double() ** 2
 
 
 def _read(error: Tensor, total: Tensor, squares: Tensor, n: Tensor, dtype: torch.dtype) -> Reading:

@@ -24,7 +24,7 @@ from convgrad_cli.verdict.bounds import ROUNDOFF, term_counts
 
 FACTORS = {"output": ("input", "weight"), "weight": ("input", "grad_output"), "input": ("weight", "grad_output")}
 SLICES = 14  # of about 20 bits: beyond them a number has no part in any sum that float64 could tell from another
-PART = 8  # a magnitude is first taken over one in so many terms; that proves nearly all elements
+PART = 16  # a magnitude is first taken over one in so many terms; that proves nearly all elements
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def references(
     """The exact tensors called `names` ("output", "weight", "input", "bias"); `operands` in the dtype that was run."""
     tell = progress or (lambda share: None)
     if operands.input.dtype != torch.float64:
-        values = by_hand(spec, operands.map(lambda t: t.double()), names, tell).named()
+        values = by_hand(spec, operands, names, tell).named()
         return {name: Reference(value, None, ROUNDOFF[torch.float64]) for name, value in values.items()}
     found = {}
     for done, name in enumerate(names):
@@ -57,7 +57,7 @@ def _tell(tell: Callable[[float], None], done: int, count: int, share: float) ->
 
 def magnitude(spec: ConvSpec, operands: Operands, operand: str) -> Tensor:
     """sum|t| of every element, in float64."""
-    return by_hand(spec, operands.map(lambda t: t.double().abs()), (operand,)).named()[operand]
+    return by_hand(spec, operands, (operand,), each=lambda t: t.double().abs()).named()[operand]
 
 
 def part_of_magnitude(spec: ConvSpec, operands: Operands, operand: str) -> Tensor | None:
@@ -72,7 +72,7 @@ def part_of_magnitude(spec: ConvSpec, operands: Operands, operand: str) -> Tenso
     part = slice(max(1, summed // PART))
     axis = {"weight": "samples", "output": "in_channels", "input": "out_channels"}[operand]
     some, given = part_of(spec, operands, **{axis: part})
-    least = by_hand(some, given.map(lambda t: t.float().abs()), (operand,)).named()[operand]
+    least = by_hand(some, given, (operand,), each=lambda t: t.float().abs()).named()[operand]
     # float32 adds positive numbers with a relative error of at most n * u; not finite: it was too narrow.
     short = 1 - float(term_counts(some, operand).max()) * 2.0**-23
     return least.mul_(max(0.0, short)).nan_to_num_(nan=0.0, posinf=0.0)

@@ -25,18 +25,20 @@ def test_what_a_probe_certifies_is_exact(kind, dtype):
     for seed, spec in enumerate(SPECS):
         for probe in KINDS[kind](spec, dtype, DIRECT, seed):
             wide = probe.operands.map(lambda t: t.double())
+            first = slice(1) if probe.first and spec.batch_size is not None else slice(None)
             names = [name for name in probe.proves if name != "bias" or spec.bias]
             exact, sizes = by_hand(spec, wide).named(), by_hand(spec, wide.map(torch.abs)).named()
             counts = by_hand(spec, wide.map(lambda t: (t != 0).double())).named()
             for name, (value, certified) in probe.expected(spec, names).items():
                 sure = torch.ones_like(value, dtype=torch.bool) if certified is None else certified
+                of = first if name in ("output", "input") else slice(None)
                 if probe.name in ("digits", "impulse"):
-                    assert int(counts[name][sure].max() if sure.any() else 0) <= 1
-                    assert torch.equal(value[sure].to(dtype).double(), exact[name][sure].to(dtype).double())
+                    assert int(counts[name][of][sure].max() if sure.any() else 0) <= 1
+                    assert torch.equal(value[sure].to(dtype).double(), exact[name][of][sure].to(dtype).double())
                 else:
                     limit = 2 ** min(BITS[dtype] if probe.name == "logic" else 99, 24 if dtype != torch.float64 else 53)
-                    assert float(sizes[name][sure].max() if sure.any() else 0) <= limit
-                    assert torch.equal(value[sure].double(), exact[name][sure])
+                    assert float(sizes[name][of][sure].max() if sure.any() else 0) <= limit
+                    assert torch.equal(value[sure].double(), exact[name][of][sure])
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -46,7 +48,7 @@ def test_torch_is_exact(kind, dtype):
         for probe in KINDS[kind](spec, dtype, DIRECT, seed):
             actual = TORCH.run(spec, probe.operands).gradients.named()
             for name, (value, certified) in probe.expected(spec, [n for n in probe.proves if n in actual]).items():
-                same = actual[name] == value.to(dtype)
+                same = actual[name][: len(value)] == value.to(dtype)
                 assert bool((same if certified is None else same | ~certified).all()), (spec, name)
 
 
@@ -93,4 +95,4 @@ def test_a_tap_that_meets_something_has_its_digits_probed():
     met = (term_counts(spec, "weight") > 0).expand(weight.shape)
     assert float((weight[met] != 0).double().mean()) > 0.9
     output, _ = second.expected(spec, ("output",))["output"]
-    assert float((output != 0).double().mean()) > 0.8
+    assert float((output != 0).double().mean()) > 0.6
