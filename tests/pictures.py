@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
@@ -65,10 +67,32 @@ def picture(report: Report, command: str) -> str:
     )
 
 
+def backward(x, w, b, g, *, stride, padding):
+    """The README's mine.py: right but for the input gradient, which forgets the stride."""
+    (sh, sw), (ph, pw), (kh, kw) = stride, padding, w.shape[2:]
+    xp = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
+    grad_xp, grad_w = np.zeros_like(xp), np.zeros_like(w)
+    for i in range(g.shape[2]):
+        for j in range(g.shape[3]):
+            patch = xp[:, :, i * sh : i * sh + kh, j * sw : j * sw + kw]
+            grad_w += np.einsum("no,nchw->ochw", g[:, :, i, j], patch)
+            grad_xp[:, :, i : i + kh, j : j + kw] += np.einsum("no,ochw->nchw", g[:, :, i, j], w)
+    grad_x = grad_xp[:, :, ph : grad_xp.shape[2] - ph, pw : grad_xp.shape[3] - pw]
+    return grad_x, grad_w, g.sum((0, 2, 3))
+
+
+def checked() -> str:
+    """What the README's second command about mine.py shows."""
+    report = convgrad_cli.check(backward, input_size=7, kernel_size=3, stride=2, padding=1, bias=True)
+    shown = replace(report, check=replace(report.check, target="mine.py::backward"))
+    return picture(shown, "convgrad check mine.py::backward --size 7 --kernel 3 --stride 2 --padding 1 --bias")
+
+
 PICTURES = {
     "inspect": lambda: picture(
         convgrad_cli.inspect(input_size=3, kernel_size=2), "convgrad inspect --size 3 --kernel 2"
     ),
+    "check": checked,
     "explain-bias": lambda: picture(convgrad_cli.explain(bias=True), "convgrad explain --bias"),
 }
 
