@@ -12,7 +12,7 @@ from itertools import groupby
 from convgrad_cli.geometry.validation import by_x
 from convgrad_cli.render import selection, verdicts
 from convgrad_cli.render.matrices import pictures_of
-from convgrad_cli.render.names import TITLES, element_name, indexed, route_name
+from convgrad_cli.render.names import TITLES, closeness, element_name, indexed, route_name
 from convgrad_cli.render.numbers import aligned, column, number, sum_of_terms
 from convgrad_cli.render.style import ROWS, SENTENCE, Style
 from convgrad_cli.report import Check, Element, Passage, Picture, Report, Table, TensorData
@@ -131,9 +131,7 @@ def agreement(report: Report) -> str:
     if report.exit_code == 0:
         gradients = [c for c in report.comparisons if c.tensor != "output"] or report.comparisons
         agreeing, total = sum(c.agreeing for c in gradients), sum(c.elements for c in gradients)
-        ratio = max(c.ratio for c in report.comparisons)
-        error = f"largest error {ratio:.1g} of its rounding bound" if ratio else "all bit for bit"
-        return f"agree: {agreeing:,} of {total:,} gradient elements; {error}"
+        return f"agree: {agreeing:,} of {total:,} gradient elements; {closeness(report)}"
     wrong = [c for c in report.comparisons if c.agreeing < c.elements]
     return "DIFFER: " + "; ".join(
         f"{c.elements - c.agreeing:,} of {c.elements:,} elements of {TITLES.get(c.tensor, c.tensor)}, the worst, "

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 
 from convgrad_cli.geometry import formula
-from convgrad_cli.report import Element
+from convgrad_cli.report import Element, Report
 
 TITLES = {"output": "output", "grad_weight": "weight.grad", "grad_input": "x.grad", "grad_bias": "bias.grad"}
 LETTERS = {tensor: formula.LETTERS[tensor.removeprefix("grad_")] for tensor in TITLES}
@@ -23,3 +24,15 @@ def indexed(tensor: str, index: Sequence[int]) -> str:
 def route_name(route: str, tensor: str) -> str:
     """The head of a column of numbers of this route."""
     return "forward" if (route, tensor) == ("autograd", "output") else route.replace("_", " ")
+
+
+def closeness(report: Report) -> str:
+    """How close routes that agree are: bit for bit, or the largest error in units of its bound."""
+    ratio = max(comparison.ratio for comparison in report.comparisons)
+    if ratio:
+        return f"largest error {ratio:.1g} of its rounding bound"
+    compared = [report.tensors[c.tensor] for c in report.comparisons if c.tensor in report.tensors]
+    single = [element for table in report.tables if len(table.elements) == 1 for element in table.elements]
+    infinite = any(tensor.summary.nonfinite for tensor in compared)
+    infinite = infinite or not all(isfinite(value) for element in single for value in element.values.values())
+    return "all finite ones bit for bit" if infinite else "all bit for bit"

@@ -13,7 +13,7 @@ from convgrad_cli.geometry.validation import by_x
 from convgrad_cli.render import selection
 from convgrad_cli.render.check import parts as check_parts
 from convgrad_cli.render.matrices import draw, pictures_of, summary_line
-from convgrad_cli.render.names import indexed
+from convgrad_cli.render.names import closeness, indexed
 from convgrad_cli.render.numbers import aligned, number
 from convgrad_cli.render.palette import BAD, role
 from convgrad_cli.render.rows import BOLD, DIM, coloured, rows_of, table_of
@@ -142,11 +142,9 @@ def _agreement(report: Report) -> Iterator[Text]:
     what = "gradient" if gradients else "output"
     gradients = gradients or list(report.comparisons)
     agreeing, total = (sum(getattr(c, key) for c in gradients) for key in ("agreeing", "elements"))
-    worst = max(report.comparisons, key=lambda c: c.ratio)
     if report.exit_code == 0:
-        close = "all bit for bit" if worst.ratio == 0 else f"largest error {worst.ratio:.1g} of its rounding bound"
         line = Text().append("agree", RichStyle(bold=True, color="green"))
-        yield line.append(f"  {agreeing:,} of {total:,} {what} elements; {close}")
+        yield line.append(f"  {agreeing:,} of {total:,} {what} elements; {closeness(report)}")
     for c in report.comparisons:
         if c.agreeing < c.elements:
             line = Text().append("DIFFER", RichStyle(bold=True, color=BAD))

@@ -63,5 +63,6 @@ def element(settings: Settings) -> Outcome:
 
 
 def _explain_with(operands: object, explain: object) -> None:
-    with patch("convgrad_cli.tensors.problem.make_operands", return_value=operands):
+    # In the module that calls it, which has a name of its own for it.
+    with patch("convgrad_cli.commands.element.make_operands", return_value=operands):
         explain()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import io
+import json
 import subprocess
 import sys
 from importlib import import_module
@@ -16,7 +17,7 @@ from shell import call, environment
 from torch import nn
 
 import convgrad_cli
-from convgrad_cli import ConvGradError, explain, inspect, make_spec
+from convgrad_cli import ConvGradError, explain, formula, inspect, make_spec
 
 
 def tensor(report: convgrad_cli.Report, name: str) -> torch.Tensor:
@@ -145,7 +146,43 @@ def test_what_is_not_finite_is_legal_and_said():
     assert report.to_dict()["grad_input"]["values"] == [[[1.0, 0.0, 0.0, -1.0]]]
     [element] = explain(input=[1.0, float("nan")], weight=[1.0], at="weight:0,0,0").tables[0].elements
     assert element.agrees
-    assert inspect(input=[6e4], weight=[6e4], dtype="float16").exit_code == 0  # a correct product overflows too
+
+
+def test_an_output_that_overflows_agrees_but_not_bit_for_bit():
+    report = inspect(input=[6e4, 2.0, 6e4], weight=[6e4], dtype="float16")
+    assert report.exit_code == 0  # a correct product overflows too
+    said = "output overflows float16 at 3 of its elements, first y[0,0,0], 3.6e+09 by hand"
+    assert any(note.startswith(said) for note in report.notes)
+    agree = "4 of 4 gradient elements; all finite ones bit for bit"
+    assert f"agree  {agree}" in str(report)
+    assert f"agree: {agree}" in report._repr_mimebundle_()["text/markdown"]
+    told = explain(input=[6e4], weight=[6e4], dtype="float16", at="output:0,0,0")
+    assert any("overflows float16 at 1 of its elements" in note for note in told.notes)
+    assert "all finite ones bit for bit" in str(told)
+    assert "One term makes this output" in str(told)
+    assert "all bit for bit" in str(inspect(input=[6e4], weight=[1.0], dtype="float16"))
+
+
+def test_at_may_be_a_tuple():
+    assert explain(at=("weight", (0, 0, 0, 1))).to_dict() == explain(at="weight:0,0,0,1").to_dict()
+    assert explain(at=("w", torch.tensor([0, 0, 0, 1]))).to_dict() == explain(at="weight:0,0,0,1").to_dict()
+    assert explain(at=["grad_bias", [0]], bias=True).to_dict() == explain(at="bias:0", bias=True).to_dict()
+
+
+def test_formula_knows_the_names_of_a_report():
+    report = inspect(bias=True)
+    for table in report.tables:
+        for element in table.elements:
+            assert formula(report.spec, element.tensor, element.index, ones=True) == element.formula
+    assert str(formula(report.spec, "w", np.array([0, 0, 0, 1]))) == "(x[0,0,0:2,1:3] * g[0,0,0:2,0:2]).sum()"
+
+
+def test_whole_numbers_of_any_kind_are_sizes():
+    sizes = (np.int64(3), torch.tensor(3), np.array([3, 3]), torch.Size([3, 3]))
+    assert {inspect(input_size=4, kernel_size=size).spec for size in sizes} == {make_spec(input_size=4, kernel_size=3)}
+    spec = make_spec(groups=np.int32(2), batch_size=np.int64(2), padding=np.array([1, 0]), bias=np.True_)
+    assert json.dumps(spec.to_dict())
+    assert spec == make_spec(groups=2, batch_size=2, padding=((1, 1), (0, 0)), bias=True)
 
 
 def test_a_report_shows_itself():
@@ -174,7 +211,43 @@ def test_a_report_shows_itself():
 WRONG = [
     (lambda: inspect(kernel=3), TypeError, "unexpected keyword 'kernel'; known are in_channels, out_channels, "),
     (lambda: inspect(nn.Linear(2, 2)), TypeError, "a layer is a ConvSpec, an nn.Conv module or its text, not Linear"),
-    (lambda: inspect(seed=1.5), TypeError, "'float' object cannot be interpreted as an integer"),
+    (lambda: inspect(seed=1.5), ConvGradError, "seed must be a whole number, not 1.5"),
+    (lambda: inspect(seed="a"), ConvGradError, "seed must be a whole number, not 'a'"),
+    (lambda: inspect(seed=-1), ConvGradError, "--seed must be from 0 to 2^63 - 1, not -1"),
+    (lambda: inspect(kernel_size=2.5), ConvGradError, "--kernel takes whole numbers, one or one an axis, not 2.5"),
+    (lambda: inspect(kernel_size="2"), ConvGradError, "--kernel takes whole numbers, one or one an axis, not '2'"),
+    (lambda: inspect(kernel_size=[]), ConvGradError, "--kernel takes whole numbers, one or one an axis, not []"),
+    (lambda: inspect(kernel_size=(2, None)), ConvGradError, "--kernel takes whole numbers, one or one an axis, not "),
+    (lambda: inspect(kernel_size=None), ConvGradError, "--kernel takes whole numbers, one or one an axis, not None"),
+    (lambda: inspect(input_size={3}), ConvGradError, "--size takes whole numbers, one or one an axis, not {3}"),
+    (lambda: inspect(input_size=10**30), ConvGradError, "--size "),
+    (lambda: inspect(input_size=np.ones((2, 2))), ConvGradError, "--size takes whole numbers"),
+    (lambda: inspect(stride="\x1b[31m"), ConvGradError, "--stride takes whole numbers, one or one an axis, not '"),
+    (lambda: inspect(padding=1.5), ConvGradError, "--padding takes whole numbers, pairs of them or a word, not 1.5"),
+    (lambda: inspect(padding=None), ConvGradError, "--padding takes whole numbers, pairs of them or a word, not None"),
+    (lambda: inspect(padding=((1, "2"), (0, 0))), ConvGradError, "--padding takes whole numbers, pairs of them or a "),
+    (lambda: inspect(padding=((1, 2, 3), (0, 0))), ConvGradError, "padding (1, 2, 3) must be a number, or a pair"),
+    (lambda: inspect(padding="some"), ConvGradError, "padding 'some' is neither numbers nor one of same, "),
+    (lambda: inspect(groups="2"), ConvGradError, "--groups takes a whole number, not '2'"),
+    (lambda: inspect(in_channels=1.0), ConvGradError, "--in-channels takes a whole number, not 1.0"),
+    (lambda: inspect(batch_size="none"), ConvGradError, "--batch takes a whole number, not 'none'"),
+    (lambda: inspect(dims="2"), ConvGradError, "--dims takes a whole number, not '2'"),
+    (lambda: inspect(padding_mode=3), ConvGradError, "padding mode 3 is not one of zeros, "),
+    (lambda: inspect(padding_mode=["zeros"]), ConvGradError, "padding mode ['zeros'] is not one of zeros, "),
+    (lambda: inspect(input_size=3, input=[[1, 2], [3, 4]]), ConvGradError, "--x makes input_size 2x2, but --size "),
+    (lambda: inspect(input_size=3.5, input=[[1, 2], [3, 4]]), ConvGradError, "--size takes whole numbers, one or "),
+    (lambda: inspect(groups="2", weight=[[1, 2], [3, 4]]), ConvGradError, "--groups takes a whole number, not '2'"),
+    (lambda: convgrad_cli.ConvSpec(*[1] * 10, "zeros", False, 1), ConvGradError, "input_size must be a tuple of "),
+    (lambda: explain(at=5), ConvGradError, "at is an element such as 'weight:0,0,0,1' or ('weight', (0, 0, 0, 1)), "),
+    (lambda: explain(at=("weight", 0)), ConvGradError, "an index is a whole number for each axis of weight, not 0"),
+    (lambda: explain(at=("wait", (0,))), ConvGradError, "'wait' has no formula; "),
+    (lambda: explain(at=("weight", (0, 0, 0, 0.5))), ConvGradError, "an index is a whole number for each axis of "),
+    (lambda: formula(make_spec(), "wait", (0,)), ConvGradError, "'wait' has no formula; input, weight, bias and "),
+    (lambda: formula(make_spec(), "grad_output", (0,)), ConvGradError, "'grad_output' has no formula; input, "),
+    (lambda: formula(make_spec(), 3, (0,)), ConvGradError, "3 has no formula; input, weight, bias and output have"),
+    (lambda: formula(make_spec(), "weight", 3), ConvGradError, "an index is a whole number for each axis of weight, "),
+    (lambda: formula(make_spec(), "weight", (0, 0, 0, 9)), ConvGradError, "weight:0,0,0,9 is outside weight of shape "),
+    (lambda: formula("Conv2d(1, 1, 2)", "weight", (0,)), TypeError, "a formula is that of a ConvSpec, as make_spec "),
     (lambda: inspect(kernel_size=0), ConvGradError, "--kernel must be 1 or more, not 0"),
     (lambda: inspect(kernel_size=5, input_size=3), ValueError, "kernel 5x5 does not fit input 3x3 "),
     (
