@@ -7,6 +7,7 @@ not have failed. ERROR: no answer to judge under some condition.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -20,11 +21,21 @@ from convgrad_cli.verdict.certify import Certificate
 from convgrad_cli.verdict.conditions import Trial, Tried
 from convgrad_cli.verdict.pattern import pattern
 from convgrad_cli.verdict.precision import Reading, read_precision
-from convgrad_cli.verdict.probes import TENSORS, Probe, Probed, digits_probes, impulse_probes, logic_probes, sums_probes
+from convgrad_cli.verdict.probes import (
+    TENSORS,
+    Probe,
+    Probed,
+    digits_probes,
+    impulse_probes,
+    logic_probes,
+    single_digits_probes,
+    sums_probes,
+)
 from convgrad_cli.verdict.reference import references
 from convgrad_cli.verdict.signature import signature
 
 SEVERITY = ("FAIL", "ERROR", "SUSPECT", "MISTRUSTED", "PASS")
+MANY = 64  # elements whose digits were asked for: so many can't all hide that operands were rounded
 POWER = 0.3  # of the elements that anything meets must have been tested by some probe with a result other than 0
 Tell = Callable[[float], None]
 
@@ -107,6 +118,7 @@ class _Probing:
         self.refused: list[tuple[str, str]] = []
         self._tested: dict[str, Tensor] = {}
         self._powerful: set[str] = set()
+        self._digits: Counter[str] = Counter()
 
     def answer(self, probe: Probe) -> None:
         """Puts `probe` to the target, as far as it proves something about the tensors that are judged."""
@@ -128,6 +140,9 @@ class _Probing:
                 wrong = actual.double() != expected.double()
                 wrong = wrong if certified is None else wrong & certified
             self.probed[name].append(Probed(probe, wrong, actual, expected))
+            if probe.name == "digits":
+                asked = expected != 0 if certified is None else certified & (expected != 0)
+                self._digits[name] += int(asked.sum())
             self._count(name, expected, certified)
 
     def has(self, kind: str) -> bool:
@@ -137,6 +152,10 @@ class _Probing:
     def failed(self, kind: str) -> bool:
         """Whether any tensor differed on a probe called `kind`."""
         return any(one.failed for found in self.probed.values() for one in found if one.probe.name == kind)
+
+    def few_digits(self) -> bool:
+        """Whether the digits of fewer than MANY elements of some tensor were asked for."""
+        return any(self._digits[name] < MANY for name in self.probed)
 
     def is_weak(self, name: str) -> bool:
         """Whether no probe of this tensor could have failed in every channel, and on enough of its elements."""
@@ -164,6 +183,8 @@ def _probes(run: _Probing, dtype: torch.dtype, declared: Arithmetic, seed: int) 
     if dtype in ACCUMULATE or not run.has("sums") or run.failed("sums"):
         yield from logic_probes(run.spec, dtype, declared, seed)
     yield from digits_probes(run.spec, dtype, declared, seed)
+    if run.few_digits() and not run.failed("digits"):
+        yield from single_digits_probes(run.spec, dtype, declared, seed)
     if run.failed("digits"):
         yield from impulse_probes(run.spec, dtype, declared, seed)
 

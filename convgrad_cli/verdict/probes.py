@@ -94,6 +94,23 @@ def digits_probes(spec: ConvSpec, dtype: torch.dtype, arithmetic: Arithmetic, se
     return _digits(spec, _Numbers(spec, dtype, seed + 2), _bits(dtype, arithmetic))
 
 
+def single_digits_probes(spec: ConvSpec, dtype: torch.dtype, arithmetic: Arithmetic, seed: int) -> Iterator[Probe]:
+    """The same for few elements, in which two rounded operands may make up for each other: one of them is 1 or -1."""
+    make, bits = _Numbers(spec, dtype, seed + 4), _bits(dtype, arithmetic)
+    bias = torch.zeros(spec.bias_shape, dtype=dtype) if spec.bias else None
+    full, ones = make.full_stock(bits, PICKED), make.integers("weight", 1, 1).flatten()[:1].repeat(PICKED)
+    x, unit_x = make.full("input", bits), make.integers("input", 1, 1)
+    proved = ("output", "weight", "bias") if spec.bias else ("output", "weight")
+    for data, picking in ((x, ones), (unit_x, full)):
+        g = _pick_channels(spec, make, "grad_output", picking, single=True)
+        by_row = Operands(data, _pick_taps(spec, make, picking, rows=True), bias, g)
+        yield Probe("digits", by_row, proved, first=True)
+    for w, g in ((full, ones), (ones, full)):
+        picked = _pick_groups(spec, make, "grad_output") * g[0]
+        by_column = Operands(unit_x, _pick_taps(spec, make, w, rows=False), bias, picked)
+        yield Probe("digits", by_column, ("input",))
+
+
 def impulse_probes(spec: ConvSpec, dtype: torch.dtype, arithmetic: Arithmetic, seed: int) -> Iterator[Probe]:
     """One number a sample and group in x and in g: nearly everything must stay 0, and what does not, leaks."""
     make = _Numbers(spec, dtype, seed + 3)

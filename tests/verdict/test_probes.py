@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from cases import CASES, random_specs
@@ -10,10 +12,22 @@ from targets import TORCH
 from convgrad_cli.geometry.spec import make_spec
 from convgrad_cli.gradients.by_hand import by_hand
 from convgrad_cli.verdict.bounds import ARITHMETICS, BITS, term_counts
-from convgrad_cli.verdict.probes import digits_probes, impulse_probes, logic_probes, sums_probes
+from convgrad_cli.verdict.probes import (
+    digits_probes,
+    impulse_probes,
+    logic_probes,
+    single_digits_probes,
+    sums_probes,
+)
 
 DIRECT = ARITHMETICS["direct"]
-KINDS = {"sums": sums_probes, "logic": logic_probes, "digits": digits_probes, "impulse": impulse_probes}
+KINDS = {
+    "sums": sums_probes,
+    "logic": logic_probes,
+    "digits": digits_probes,
+    "single digits": single_digits_probes,
+    "impulse": impulse_probes,
+}
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 SPECS = [case.spec for case in CASES] + list(random_specs(17, 25))
 
@@ -96,3 +110,21 @@ def test_a_tap_that_meets_something_has_its_digits_probed():
     assert float((weight[met] != 0).double().mean()) > 0.9
     output, _ = second.expected(spec, ("output",))["output"]
     assert float((output != 0).double().mean()) > 0.6
+
+
+def test_every_digit_that_is_asked_for_singly_is_seen_to_be_missing():
+    """Operands of one bit less change every certified number that is not 0."""
+    for seed, spec in enumerate(SPECS):
+        for probe in single_digits_probes(spec, torch.float32, DIRECT, seed):
+
+            def shorter(tensor):
+                fraction, exponent = torch.frexp(tensor)
+                return torch.ldexp((fraction * 2**23).round() / 2**23, exponent)
+
+            right = probe.expected(spec, probe.proves)
+            rounded = replace(probe, operands=probe.operands.map(shorter)).expected(spec, probe.proves)
+            for name, (value, _) in right.items():
+                if name != "bias" or bool((probe.operands.grad_output.abs() != 1).any()):
+                    other = rounded[name][0]
+                    digits = (value != 0) & (value.abs() != 1)
+                    assert bool((value[digits] != other[digits]).all()), (spec, name)
