@@ -36,6 +36,7 @@ from convgrad_cli.verdict.signature import signature
 
 SEVERITY = ("FAIL", "ERROR", "SUSPECT", "MISTRUSTED", "PASS")
 MANY = 64  # elements whose digits were asked for: so many can't all hide that operands were rounded
+RETRIES = 3
 POWER = 0.3  # of the elements that anything meets must have been tested by some probe with a result other than 0
 Tell = Callable[[float], None]
 
@@ -187,6 +188,10 @@ def _probes(run: _Probing, dtype: torch.dtype, declared: Arithmetic, seed: int) 
         yield from single_digits_probes(run.spec, dtype, declared, seed)
     if run.failed("digits"):
         yield from impulse_probes(run.spec, dtype, declared, seed)
+    # In a few elements sums of either sign may have come out as 0; other numbers will not.
+    for again in range(1, RETRIES + 1):
+        if any(run.is_weak(name) for name in run.probed):
+            yield from logic_probes(run.spec, dtype, declared, seed + 1000 * again)
 
 
 def _in_dtype(right: Tensor, actual: torch.dtype, dtype: torch.dtype) -> Tensor:
