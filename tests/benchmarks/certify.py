@@ -17,6 +17,31 @@ MEMORY = {"in_channels": 64, "out_channels": 64, "input_size": 112, "kernel_size
 SMALL = {"in_channels": 8, "out_channels": 8, "input_size": 14, "kernel_size": 3, "batch_size": 2}
 
 
+class Both:
+    """torch's two gradients of a 2-D layer as a target, and nothing else to judge."""
+
+    name, facts, callable, allows = "both", (), True, frozenset[str]()
+
+    def __init__(self, stride: int = 1, padding: int = 0) -> None:
+        self.stride, self.padding = stride, padding
+
+    def run(self, spec: Any, operands: Any, call: Any = None) -> Any:
+        from torch.autograd import grad
+        from torch.nn.functional import conv2d
+
+        from convgrad_cli.gradients.gradients import Gradients
+        from convgrad_cli.gradients.target import Answer
+
+        leaves = [operands.input.detach().requires_grad_(), operands.weight.detach().requires_grad_()]
+        output = conv2d(*leaves, None, self.stride, self.padding)
+        return Answer(
+            Gradients(**dict(zip(("input", "weight"), grad(output, leaves, operands.grad_output), strict=True)))
+        )
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+
 def certify(settings: Settings) -> Outcome:
     """Seconds of the verdict on both gradients, with and without probes, and the memory that it needs."""
     layers = TINY if settings.tiny else RESNET_50
@@ -47,7 +72,6 @@ def gradcheck(settings: Settings) -> Outcome:
     import torch
 
     from convgrad_cli.geometry.spec import make_spec
-    from convgrad_cli.gradients.autograd import Flags, TorchTarget
     from convgrad_cli.tensors.operands import Operands
     from convgrad_cli.verdict.examine import examine
 
@@ -57,7 +81,7 @@ def gradcheck(settings: Settings) -> Outcome:
     operands = Operands(
         *(torch.randn(spec.shape_of(n)) for n in ("input", "weight")), None, torch.randn(spec.output_shape)
     )
-    target = TorchTarget(torch.device("cpu"), Flags())
+    target = Both()
     leaves = [t.double().requires_grad_() for t in (operands.input, operands.weight)]
 
     def theirs(fast: bool) -> bool:
@@ -87,8 +111,6 @@ def _layer(
     from torch.nn.functional import conv2d
 
     from convgrad_cli.geometry.spec import make_spec
-    from convgrad_cli.gradients.gradients import Gradients
-    from convgrad_cli.gradients.target import Answer, Call
     from convgrad_cli.tensors.operands import Operands
     from convgrad_cli.verdict.bounds import ARITHMETICS
     from convgrad_cli.verdict.certify import Certificate
@@ -105,17 +127,8 @@ def _layer(
     operands = Operands(x, w, None, g)
     wide, wide_g = [x.double().requires_grad_(), w.double().requires_grad_()], g.double()
 
-    class Both:
-        """torch's two gradients, and nothing else to judge."""
-
-        name, facts, callable, allows = "both", (), True, frozenset()
-
-        def run(self, spec: Any, operands: Operands, call: Call | None = None) -> Answer:
-            leaves = [operands.input.detach().requires_grad_(), operands.weight.detach().requires_grad_()]
-            grads = torch.autograd.grad(conv2d(*leaves, None, stride, padding), leaves, operands.grad_output)
-            return Answer(Gradients(input=grads[0], weight=grads[1]))
-
-    actual = Both().run(spec, operands).gradients.named()
+    target = Both(stride, padding)
+    actual = target.run(spec, operands).gradients.named()
 
     def bounds() -> None:
         for name, exact in references(spec, operands, tuple(actual)).items():
@@ -123,7 +136,7 @@ def _layer(
             assert not len(wrong)
 
     def probes() -> None:
-        assert examine(spec, operands, Both()).verdict == "PASS"
+        assert examine(spec, operands, target).verdict == "PASS"
 
     steps = {
         "torch": lambda: torch.autograd.grad(conv2d(*wide, None, stride, padding), wide, wide_g),

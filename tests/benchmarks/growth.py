@@ -82,7 +82,7 @@ def _draw(cases: list[dict[str, Any]], path: Path) -> None:
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    pyplot.rcParams.update({"svg.hashsalt": "convgrad", "svg.fonttype": "path", "font.size": 9, "axes.grid": True})
+    pyplot.rcParams.update({"svg.hashsalt": "convgrad", "svg.fonttype": "none", "font.size": 9, "axes.grid": True})
     pyplot.rcParams.update({"grid.color": "#dddddd", "axes.axisbelow": True})
     figure, (time, memory) = pyplot.subplots(1, 2, figsize=(9, 3.8), facecolor="white", layout="constrained")
     for varied, marker in zip(GROWING, "osD^", strict=True):
