@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -321,6 +321,15 @@ def count_caught(kind: str, wanted: int, seed: int = 0) -> dict[str, tuple[int, 
         if verdict != "FAIL":
             print(f"{kind}: {name} of {spec.layer_text()} on {spec.input_shape} is {verdict}", flush=True)
     return found
+
+
+def markdown(rows: Sequence[Mapping[str, str]]) -> str:
+    """The table of the README: caught of planted, an en dash where the fault changes nothing."""
+    lines = ["| planted fault | weight | input | bias |", "|---|---|---|---|"]
+    for row in rows:
+        counts = ("–" if row[name] == "0/0" else row[name] for name in GRADIENTS)
+        lines.append(f"| {' | '.join([row['fault'], *counts])} |")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from injected import markdown
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -82,6 +84,17 @@ def test_the_readme_lists_every_fill_and_format():
     assert all(f"`{name}`" in text for name in (*FILLS, *FORMATS))
     assert set(SUFFIXES.values()) == set(FORMATS) - {"github"}  # which only a log understands
     assert len(SUFFIXES) == len(FORMATS) - 1
+
+
+def test_the_readme_shows_the_figures_of_the_studies():
+    text = README.read_text(encoding="utf-8")
+    results = ROOT / "tests" / "benchmarks" / "results"
+    caught = json.loads((results / "injected.json").read_text(encoding="utf-8"))["caught"]
+    assert markdown(caught) in text
+    study = json.loads((results / "false-alarms.json").read_text(encoding="utf-8"))
+    counts = {name: sum(row[name] for row in study["rows"]) for name in ("FAIL", "SUSPECT")}
+    said = f"{study['tensors']:,} correct tensors: {counts['FAIL']} FAIL, {counts['SUSPECT']} SUSPECT"
+    assert said in " ".join(text.split())
 
 
 if __name__ == "__main__":  # writes the output that commands print today into the README, to be looked at
