@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
+from typer.models import ArgumentInfo
+
 HEAD = """\
 from typing import Annotated
 
@@ -63,11 +65,13 @@ def _function(decorator: str, registered: Any) -> Iterator[str]:
 
 
 def _type(kind: Any) -> str:
-    return kind.__name__ if kind in (bool, int, str) else str(kind)
+    return kind.__name__ if kind in (bool, int, float, str) else str(kind)
 
 
 def _option(option: Any) -> str:
     keywords = ("help", "metavar", "rich_help_panel", "show_default", "is_eager")
     given = {name: getattr(option, name) for name in keywords if isinstance(getattr(option, name), str | bool)}
+    if isinstance(option, ArgumentInfo):
+        return f"typer.Argument({', '.join(f'{n}={v!r}' for n, v in given.items())})"
     flags = [option.default, *option.param_decls]  # inside Annotated, Typer takes the first flag for the default
     return f"typer.Option({', '.join([*map(repr, flags), *(f'{n}={v!r}' for n, v in given.items())])})"
