@@ -24,7 +24,8 @@ from convgrad_cli.verdict.bounds import ROUNDOFF, term_counts
 
 FACTORS = {"output": ("input", "weight"), "weight": ("input", "grad_output"), "input": ("weight", "grad_output")}
 SLICES = 14  # of about 20 bits: beyond them a number has no part in any sum that float64 could tell from another
-PART = 16  # a magnitude is first taken over one in so many terms; that proves nearly all elements
+PART = 64  # a magnitude is first taken over one in so many terms, and no fewer than ...
+LEAST = 4  # ... so many channels, or the first rows of one sample; that proves nearly all elements
 
 
 @dataclass(frozen=True)
@@ -63,19 +64,36 @@ def magnitude(spec: ConvSpec, operands: Operands, operand: str) -> Tensor:
 def part_of_magnitude(spec: ConvSpec, operands: Operands, operand: str) -> Tensor | None:
     """A lower limit of sum|t| of every element, from some of its terms and in float32; None where that saves nothing.
 
-    The weight's gradient is taken over a part of the samples, the input's and the output over a part of the channels
-    that they are summed over.
+    The weight's gradient is taken over the first rows of one sample, the input's and the output over a part of the
+    channels that they are summed over.
     """
-    summed = {"weight": spec.batch_size or 1, "output": spec.in_channels, "input": spec.out_channels}.get(operand, 1)
-    if summed == 1 or (operand != "weight" and spec.groups > 1):
+    summed = {"output": spec.in_channels, "input": spec.out_channels}.get(operand, 0)
+    if operand == "weight":
+        some, given = _first_rows(*part_of(spec, operands, samples=slice(1)))
+    elif summed > LEAST and spec.groups == 1:
+        axis = "in_channels" if operand == "output" else "out_channels"
+        some, given = part_of(spec, operands, **{axis: slice(max(LEAST, summed // PART))})
+    else:
         return None
-    part = slice(max(1, summed // PART))
-    axis = {"weight": "samples", "output": "in_channels", "input": "out_channels"}[operand]
-    some, given = part_of(spec, operands, **{axis: part})
     least = by_hand(some, given, (operand,), each=lambda t: t.float().abs()).named()[operand]
     # float32 adds positive numbers with a relative error of at most n * u; not finite: it was too narrow.
     short = 1 - float(term_counts(some, operand).max()) * 2.0**-23
     return least.mul_(max(0.0, short)).nan_to_num_(nan=0.0, posinf=0.0)
+
+
+def _first_rows(spec: ConvSpec, operands: Operands) -> tuple[ConvSpec, Operands]:
+    """The layer as far as it makes the first quarter of the output's rows."""
+    (before, _), rows = spec.padding[0], spec.output_size[0] // 4
+    needed = (rows - 1) * spec.stride[0] + spec.kernel_extent[0] - before
+    if spec.transposed or spec.has_padded_input or min(rows, needed, before + 1) < 1:
+        return spec, operands
+    kept = min(needed, spec.input_size[0])
+    axis = len(spec.batch_shape) + 1
+    cut = replace(
+        operands, input=operands.input.narrow(axis, 0, kept), grad_output=operands.grad_output.narrow(axis, 0, rows)
+    )
+    sizes, pads = (kept, *spec.input_size[1:]), ((before, needed - kept), *spec.padding[1:])
+    return replace(spec, input_size=sizes, padding=pads), cut
 
 
 def part_of(
