@@ -12,8 +12,8 @@ from itertools import groupby
 from convgrad_cli.geometry.validation import by_x
 from convgrad_cli.render import selection, verdicts
 from convgrad_cli.render.matrices import pictures_of
-from convgrad_cli.render.names import TITLES, closeness, element_name, indexed, route_name
-from convgrad_cli.render.numbers import aligned, column, number, sum_of_terms
+from convgrad_cli.render.names import TITLES, closeness, element_name, indexed, loss_text, route_name
+from convgrad_cli.render.numbers import aligned, column, number, stored, sum_of_terms
 from convgrad_cli.render.style import ROWS, SENTENCE, Style
 from convgrad_cli.report import Check, Element, Passage, Picture, Report, Table, TensorData
 from convgrad_cli.safe import safe
@@ -92,15 +92,14 @@ def article(report: Report, style: Style) -> Iterator[Block]:
 
 
 def _explained(report: Report, style: Style) -> Iterator[Block]:
-    value = "" if report.loss_value is None else f" = {number(report.loss_value, style.precision)}"
-    yield Paragraph(f"loss = {safe(report.loss)}{value}")
+    yield Paragraph(loss_text(report, style.precision))
     for passage in report.passages:
-        yield from _passage(passage, style)
+        yield from _passage(passage, report, style)
     tables = _tables(report, style)
     yield from _tensors(report, style, [table.tensor for table in tables])
     for table in tables:
         yield Heading(2, TITLES.get(table.tensor, table.tensor))
-        yield from _grid(table, style)
+        yield from _grid(table, report, style)
     if report.comparisons:
         yield Paragraph(agreement(report))
 
@@ -118,7 +117,7 @@ def _judged(report: Report, check: Check, style: Style) -> Iterator[Block]:
         yield from map(Paragraph, verdicts.remarks(verdict, check))
         elements = verdicts.worst(verdict, report, style)
         numbers = [texts[:2] for texts in verdicts.numbers(elements, report, style.precision)]
-        rows_of = [_row(element, texts, style) for element, texts in zip(elements, numbers, strict=True)]
+        rows_of = [_row(element, texts, report.dtype, style) for element, texts in zip(elements, numbers, strict=True)]
         yield from [Grid(("actual", "expected"), rows_of)] if elements else []
     if not style.only:
         yield from map(Paragraph, verdicts.conditions(check))
@@ -140,7 +139,7 @@ def agreement(report: Report) -> str:
     )
 
 
-def _passage(passage: Passage, style: Style) -> Iterator[Block]:
+def _passage(passage: Passage, report: Report, style: Style) -> Iterator[Block]:
     yield Heading(2, text=safe(passage.title, SENTENCE))
     if passage.sentences:
         yield Paragraph(" ".join(safe(sentence, SENTENCE) for sentence in passage.sentences))
@@ -150,7 +149,7 @@ def _passage(passage: Passage, style: Style) -> Iterator[Block]:
         yield Fixed([safe(line, SENTENCE) for line in aligned(passage.rows, style.precision)])
     for table in passage.tables:
         if style.shows(table.tensor):
-            yield from _grid(table, style)
+            yield from _grid(table, report, style)
 
 
 def _tables(report: Report, style: Style) -> list[Table]:
@@ -190,24 +189,29 @@ def _summary(tensor: TensorData, style: Style) -> str:
     return f"{tensor.letter} ({tensor.name}): {by_x(tensor.shape)}, {low} to {high}, mean {mean}{odd}"
 
 
-def _grid(table: Table, style: Style) -> Iterator[Block]:
+def _grid(table: Table, report: Report, style: Style) -> Iterator[Block]:
     chosen = [table.elements[i] for i in selection.rows(table, style, ROWS)]
     routes = selection.routes(chosen)
-    texts = iter(column([e.values[r] for e in chosen for r in routes if r in e.values], style.precision))
+    dtypes = {route: "float64" if route == "by_hand" else report.dtype for route in routes}
+    values = [stored(e.values[r], dtypes[r]) for e in chosen for r in routes if r in e.values]
+    texts = iter(column(values, style.precision))
     numbers = [[next(texts) if route in element.values else "" for route in routes] for element in chosen]
     names = [route_name(safe(route), table.tensor) for route in routes]
-    yield Grid(names, [_row(element, texts, style) for element, texts in zip(chosen, numbers, strict=True)])
+    yield Grid(
+        names, [_row(element, texts, report.dtype, style) for element, texts in zip(chosen, numbers, strict=True)]
+    )
     total = len(table.elements)
     if len(chosen) < total:
         yield Paragraph(f"{total - len(chosen):,} of {total:,} elements are not shown; --rows {total} shows all")
 
 
-def _row(element: Element, numbers: Sequence[str], style: Style) -> Row:
+def _row(element: Element, numbers: Sequence[str], dtype: str, style: Style) -> Row:
     remarks = [safe(element.formula.reason, SENTENCE)] if element.formula.reason else []
     terms = ""
     if element.terms is not None and len(element.terms) <= LISTED:
         # A single number would only be repeated.
-        terms = sum_of_terms(element.terms, style.precision) if sum(map(len, element.terms)) > 1 else ""
+        exact = [[stored(factor, dtype) for factor in term] for term in element.terms]
+        terms = sum_of_terms(exact, style.precision) if sum(map(len, exact)) > 1 else ""
     else:
         remarks.append(f"{element.formula.count:,} terms")
     if element.agrees is False and element.difference is not None and element.bound is not None:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from math import isfinite
 
 from convgrad_cli.geometry import formula
+from convgrad_cli.render.numbers import number, stored
 from convgrad_cli.report import Element, Report
+from convgrad_cli.safe import safe
 
 TITLES = {"output": "output", "grad_weight": "weight.grad", "grad_input": "x.grad", "grad_bias": "bias.grad"}
 LETTERS = {tensor: formula.LETTERS[tensor.removeprefix("grad_")] for tensor in TITLES}
@@ -24,6 +26,14 @@ def indexed(tensor: str, index: Sequence[int]) -> str:
 def route_name(route: str, tensor: str) -> str:
     """The head of a column of numbers of this route."""
     return "forward" if (route, tensor) == ("autograd", "output") else route.replace("_", " ")
+
+
+def loss_text(report: Report, precision: int) -> str:
+    """The loss, and its value where it was computed."""
+    value = report.loss_value
+    return f"loss = {safe(report.loss)}" + (
+        "" if value is None else f" = {number(stored(value, report.dtype), precision)}"
+    )
 
 
 def closeness(report: Report) -> str:

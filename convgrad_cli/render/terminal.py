@@ -13,8 +13,8 @@ from convgrad_cli.geometry.validation import by_x
 from convgrad_cli.render import selection
 from convgrad_cli.render.check import parts as check_parts
 from convgrad_cli.render.matrices import draw, pictures_of, summary_line
-from convgrad_cli.render.names import closeness, indexed
-from convgrad_cli.render.numbers import aligned, number
+from convgrad_cli.render.names import closeness, indexed, loss_text
+from convgrad_cli.render.numbers import aligned
 from convgrad_cli.render.palette import BAD, role
 from convgrad_cli.render.rows import BOLD, DIM, coloured, rows_of, table_of
 from convgrad_cli.render.style import SENTENCE, Style
@@ -96,8 +96,7 @@ def _header(report: Report, style: Style) -> Iterator[RenderableType]:
         sizes.append(letter, role(letter)).append(f" {by_x(shape)}   ")
     sizes.append("y", role("y")).append(f" {by_x(report.spec.output_shape)}   ")
     if report.check is None:
-        value = "" if report.loss_value is None else f" = {number(report.loss_value, style.precision)}"
-        sizes.append(f"loss = {report.loss}{value}")
+        sizes.append(loss_text(report, style.precision))
     yield sizes
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import io
 import json
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -277,3 +278,16 @@ def test_what_is_wrong_is_told(wrong, kind, message):
 @pytest.mark.parametrize("name", ["commands.inspect", "commands.explain", "safe"])
 def test_the_docstrings_are_true(name):
     assert doctest.testmod(import_module(f"convgrad_cli.{name}")) == (0, 1)
+
+
+@pytest.mark.parametrize("format", ["markdown", "latex"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_documents_show_the_stored_digits_as_the_terminal_does(dtype, format):
+    arguments = "inspect", "--dtype", dtype, "--g", "randn", "--only", "grad_weight", "--only", "input"
+    shown = set(re.findall(r"-?\d\.\d{4}", call(*arguments).out))
+    written = set(re.findall(r"-?\d\.\d{4}", call(*arguments, "-f", format).out))
+    assert len(written) >= 20
+    assert written <= shown
+    loss = re.search(r"loss = \S+ = (-?\d\.\d+)", call("inspect", "--dtype", dtype, "-f", "markdown").out)
+    kept = torch.tensor(float(loss[1]), dtype=torch.float64)
+    assert abs(kept - kept.to(getattr(torch, dtype)).double()) <= 5e-5  # cut from the stored number
