@@ -15,6 +15,8 @@ LONGEST_CELL = 60  # a longer cell sticks out by itself, rather than push those 
 DIGITS = 17  # they tell any two float64 numbers apart
 WHOLE = 2.0**53  # up to here every whole number is a float
 
+_PACKED = {"float32": "<f", "float16": "<e", "bfloat16": "<f"}  # others, float64 above all, are written as they are
+
 
 def shortest(value: float) -> str:
     """The shortest text that reads back as exactly this number: 4, 0.1, 1e-05, nan, -inf."""
@@ -55,14 +57,13 @@ def stored(value: float, dtype: str) -> float:
 
     Decimals are cut from this one; those of the shortest text, filled up with zeros, would be somebody else's.
     """
-    if dtype == "float64" or not isfinite(value):
+    if dtype not in _PACKED or not isfinite(value):
         return value
     if dtype == "bfloat16":
         bits = unpack("<I", pack("<f", value))[0]
         bits = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000  # to nearest, ties to even
         return float(unpack("<f", pack("<I", bits))[0])
-    kind = {"float32": "<f", "float16": "<e"}[dtype]
-    return float(unpack(kind, pack(kind, value))[0])
+    return float(unpack(_PACKED[dtype], pack(_PACKED[dtype], value))[0])
 
 
 def aligned(rows: Sequence[Sequence[str | float]], precision: int) -> list[str]:

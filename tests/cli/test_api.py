@@ -285,9 +285,10 @@ def test_the_docstrings_are_true(name):
 def test_documents_show_the_stored_digits_as_the_terminal_does(dtype, format):
     arguments = "inspect", "--dtype", dtype, "--g", "randn", "--only", "grad_weight", "--only", "input"
     shown = set(re.findall(r"-?\d\.\d{4}", call(*arguments).out))
-    written = set(re.findall(r"-?\d\.\d{4}", call(*arguments, "-f", format).out))
+    loss = re.search(r"loss = \S+ = (-?\d\.\d+)", call("inspect", "--dtype", dtype, "-f", "markdown").out)
+    # Documents have the loss even beside what was asked for only.
+    written = set(re.findall(r"-?\d\.\d{4}", call(*arguments, "-f", format).out.partition("loss = ")[2][30:]))
     assert len(written) >= 20
     assert written <= shown
-    loss = re.search(r"loss = \S+ = (-?\d\.\d+)", call("inspect", "--dtype", dtype, "-f", "markdown").out)
     kept = torch.tensor(float(loss[1]), dtype=torch.float64)
     assert abs(kept - kept.to(getattr(torch, dtype)).double()) <= 5e-5  # cut from the stored number
