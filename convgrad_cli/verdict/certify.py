@@ -7,11 +7,11 @@ tensor itself; but S is at least |exact|, and at least any part of itself, which
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from math import log2, prod
+from math import log2
 
 import torch
 
@@ -23,7 +23,7 @@ from convgrad_cli.verdict.bounds import BITS, Arithmetic, Bound, Sums, arithmeti
 from convgrad_cli.verdict.reference import Reference, exact_element, magnitude, part_of_magnitude
 
 CHEAP = 10**6  # multiply-adds up to which every magnitude is computed at once
-FEW = 64  # elements whose terms are added up one by one; for more the whole magnitude is cheaper
+FEW = 128  # elements whose terms are added up one by one; for more the whole magnitude is cheaper
 BLOCK = 2**17  # elements looked at together, so that they stay in the processor's cache
 
 
@@ -57,11 +57,9 @@ class Certificate:
         self._wrong: dict[str, Tensor] = {}
         self._bounds: dict[str, Bound] = {}
         self._whole: Tensor | None = None
-        spatial = prod(self.exact.shape if operand == "bias" else self.exact.shape[-spec.dims :])
-        # [rows, elements of one channel or kernel], so that the counts of terms fit every row.
-        self._terms = term_counts(spec, operand).flatten()
-        low = None if reference.low is None else reference.low.reshape(-1, spatial)
-        self._rows = (actual.reshape(-1, spatial), self.exact.reshape(-1, spatial), low)
+        self._terms = term_counts(spec, operand).flatten()  # they repeat along the tensor
+        low = None if reference.low is None else reference.low.flatten()
+        self._flat = (actual.flatten(), self.exact.flatten(), low)
 
     def wrong(self, arithmetic: Arithmetic) -> Tensor:
         """The flat indices of the elements that are proved wrong."""
@@ -136,24 +134,31 @@ class Certificate:
 
         With sign -1 some may be among them that are within.
         """
-        actual, exact, low = self._rows
+        actual, exact, low = self._flat
         bound = self._bound(arithmetic)
+        # Whole repetitions of the counts of terms, and each factor as long as a block: what is broadcast along a few
+        # entries at a time takes several times as long.
+        size = max(1, BLOCK // len(self._terms)) * len(self._terms)
         factor = bound.magnitude + bound.value + sign * self.reference.roundoff * self._terms
+        factor, constant = (part.repeat(size // len(self._terms)) for part in (factor, bound.constant))
         finite = bool(actual.sum().isfinite())
-        look = partial(_far, factor=factor, constant=bound.constant, finite=finite)
+        look: Callable[..., Tensor] = partial(_far, finite=finite)
         if sign < 0 and low is None and finite and actual.dtype == torch.float32:
-            look = partial(_far_in_float32, factor=(factor * (1 - 2.0**-20) - 2.0**-23).float().clamp_(min=0))
-        height = max(1, BLOCK // exact.shape[1])
-        for top in range(0, len(exact), height):
-            rows = slice(top, top + height)
-            beyond = look(actual[rows], exact[rows], None if low is None else low[rows])
-            found = beyond.flatten().nonzero().flatten()
+            factor = (factor * (1 - 2.0**-20) - 2.0**-23).float().clamp_(min=0)
+            look = _far_in_float32
+        for top in range(0, len(exact), size):
+            here = slice(top, top + size)
+            count = len(exact[here])
+            beyond = look(
+                actual[here], exact[here], None if low is None else low[here], factor[:count], constant[:count]
+            )
+            found = beyond.nonzero().flatten()
             if len(found):
-                yield found + top * exact.shape[1]
+                yield found + top
 
     def _beyond(self, arithmetic: Arithmetic, flat: Tensor, size: Tensor, sign: int) -> Tensor:
         """Which elements are beyond their bounds, less or plus what the reference may be off; `size`: at most S."""
-        exact = self.exact.flatten()[flat]
+        exact = self._flat[1][flat]
         size = torch.maximum(size, exact.abs())
         bound = self._bound(arithmetic).select(flat).at(size, exact)
         allowed = bound + sign * self.reference.roundoff * self._terms[flat % len(self._terms)] * size
@@ -175,16 +180,16 @@ class Certificate:
         return self._whole[flat]
 
     def _bound_at(self, arithmetic: Arithmetic, flat: Tensor, size: Tensor) -> Tensor:
-        return self._bound(arithmetic).select(flat).at(size, self.exact.flatten()[flat])
+        return self._bound(arithmetic).select(flat).at(size, self._flat[1][flat])
 
     def _error(self, flat: Tensor) -> Tensor:
-        actual, exact, low = self._rows
-        error = actual.flatten()[flat].double() - exact.flatten()[flat]
-        return (error if low is None else error - low.flatten()[flat]).abs()
+        actual, exact, low = self._flat
+        error = actual[flat].double() - exact[flat]
+        return (error if low is None else error - low[flat]).abs()
 
     def _overflows(self, flat: Tensor, bound: Tensor) -> Tensor:
         """Where an infinity is right: a correct computation may round the value past the largest number."""
-        actual, exact = self._rows[0].flatten()[flat].double(), self.exact.flatten()[flat]
+        actual, exact = self._flat[0][flat].double(), self._flat[1][flat]
         same = actual.isinf() & (actual.sign() == exact.sign())
         return same & (exact.abs() + bound >= torch.finfo(self.dtype).max)
 
@@ -216,7 +221,7 @@ def _far(
     return error > allowed if finite else ~(error <= allowed)
 
 
-def _far_in_float32(actual: Tensor, exact: Tensor, _: Tensor | None, factor: Tensor) -> Tensor:
+def _far_in_float32(actual: Tensor, exact: Tensor, low: None, factor: Tensor, constant: Tensor) -> Tensor:
     """The same in half the time, with a `factor` that leaves room for rounding `exact` and for what is computed here.
 
     Where `exact` is so small that rounding it is no longer a matter of its last bits, the constant left out is larger.

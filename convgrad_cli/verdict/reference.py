@@ -25,7 +25,7 @@ from convgrad_cli.verdict.bounds import ROUNDOFF, term_counts
 FACTORS = {"output": ("input", "weight"), "weight": ("input", "grad_output"), "input": ("weight", "grad_output")}
 SLICES = 14  # of about 20 bits: beyond them a number has no part in any sum that float64 could tell from another
 PART = 64  # a magnitude is first taken over one in so many terms, and no fewer than ...
-LEAST = 4  # ... so many channels, or the first rows of one sample; that proves nearly all elements
+LEAST = 8  # ... so many channels, or rows of so many; that proves nearly all elements
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,9 @@ def part_of_magnitude(spec: ConvSpec, operands: Operands, operand: str) -> Tenso
 
 
 def _first_rows(spec: ConvSpec, operands: Operands) -> tuple[ConvSpec, Operands]:
-    """The layer as far as it makes the first quarter of the output's rows."""
-    (before, _), rows = spec.padding[0], spec.output_size[0] // 4
+    """The layer as far as it makes the first quarter of the output's rows, or a few more of a small one."""
+    (before, _), sizes = spec.padding[0], spec.output_size
+    rows = max(sizes[0] // 4, min(sizes[0], -(-4 * LEAST // prod(sizes[1:]))))
     needed = (rows - 1) * spec.stride[0] + spec.kernel_extent[0] - before
     if spec.transposed or spec.has_padded_input or min(rows, needed, before + 1) < 1:
         return spec, operands
@@ -92,8 +93,8 @@ def _first_rows(spec: ConvSpec, operands: Operands) -> tuple[ConvSpec, Operands]
     cut = replace(
         operands, input=operands.input.narrow(axis, 0, kept), grad_output=operands.grad_output.narrow(axis, 0, rows)
     )
-    sizes, pads = (kept, *spec.input_size[1:]), ((before, needed - kept), *spec.padding[1:])
-    return replace(spec, input_size=sizes, padding=pads), cut
+    pads = ((before, needed - kept), *spec.padding[1:])
+    return replace(spec, input_size=(kept, *spec.input_size[1:]), padding=pads), cut
 
 
 def part_of(
