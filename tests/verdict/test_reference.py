@@ -81,7 +81,7 @@ def test_a_part_of_the_magnitude_is_no_more_than_the_whole(dtype):
 
 def test_the_first_rows_of_a_tall_layer_are_less_than_all():
     spec = make_spec(
-        in_channels=2, out_channels=3, input_size=(33, 5), kernel_size=3, stride=2, padding=1, batch_size=2
+        in_channels=2, out_channels=3, input_size=(33, 21), kernel_size=3, stride=2, padding=1, batch_size=2
     )
     operands = operands_of(spec, "uniform", torch.float32, 0)
     part, whole = part_of_magnitude(spec, operands, "weight"), magnitude(spec, operands, "weight")
