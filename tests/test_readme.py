@@ -97,7 +97,44 @@ def test_the_readme_shows_the_figures_of_the_studies():
     assert said in " ".join(text.split())
 
 
-if __name__ == "__main__":  # writes the output that commands print today into the README, to be looked at
+def figures() -> list[str]:
+    """The README's tables of figures, as the results of the benchmarks have them: ratios, and growth."""
+
+    def result(name: str) -> dict:
+        return json.loads((ROOT / "tests" / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+
+    ratios = [
+        f"| `{name}` | {aim['what']} | {aim['figure']:{',.0f' if aim['figure'] > 100 else '.2f'}} "
+        f"| {'at most' if aim['at_most'] else 'at least'} {aim['limit']:,g} |"
+        for name in ("startup", "inspect", "by-hand", "element")
+        for aim in result(name)["aims"]
+    ]
+    grown = [
+        f"| {case['case']} | {case['multiply_adds']:.1e} | {case['seconds']:.3g} "
+        f"| {case['nanoseconds_per_multiply_add']:.2f} | {case['bytes_beyond_per_element']:.2g} |"
+        for case in result("growth")["cases"]
+        if case["case"] in GROWN
+    ]
+    heads = (
+        ["| benchmark | what | ratio | aim |", "|---|---|---:|---|"],
+        ["| layer | multiply-adds | seconds | ns per multiply-add | bytes per element |", "|---|---:|---:|---:|---:|"],
+    )
+    return ["\n".join(lines) + "\n" for lines in (heads[0] + ratios, heads[1] + grown)]
+
+
+GROWN = [f"{varied} {n}" for varied in ("size", "channels") for n in (15, 148, 468, 1473)]
+GROWN += [f"batch {n}" for n in (14, 1356, 13563, 135633)] + [f"kernel {n}" for n in (3, 9, 17, 57)]
+
+
+def test_the_readme_shows_the_figures_of_the_benchmarks():
+    text = README.read_text(encoding="utf-8")
+    for table in figures():
+        assert f"\n\n{table}\n" in text
+    picture = ROOT / "tests" / "benchmarks" / "results" / "growth.svg"
+    assert picture.stat().st_size < 100_000
+
+
+if __name__ == "__main__":  # writes what commands print today, and figures, into the README, to be looked at
     import tempfile
 
     text = README.read_text(encoding="utf-8")
@@ -105,4 +142,7 @@ if __name__ == "__main__":  # writes the output that commands print today into t
         write_files(Path(folder))
         for command, shown in sessions():
             text = text.replace(f"$ {command}\n{shown}", f"$ {command}\n{run(command, Path(folder))}", 1)
+    for table in figures():
+        head = re.escape(table.partition("\n")[0])
+        text = re.sub(rf"^{head}\n(\|.*\n)*", lambda _, table=table: table, text, flags=re.MULTILINE)
     README.write_text(text, encoding="utf-8")

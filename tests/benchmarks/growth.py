@@ -87,7 +87,7 @@ def _draw(cases: list[dict[str, Any]], path: Path) -> None:
     figure, (time, memory) = pyplot.subplots(1, 2, figsize=(9, 3.8), facecolor="white", layout="constrained")
     for varied, marker in zip(GROWING, "osD^", strict=True):
         points = [case for case in cases if case["varied"] == varied]
-        style = {"marker": marker, "markersize": 4, "linewidth": 1.2, "label": f"{varied} grows"}
+        style = {"marker": marker, "markersize": 4, "linewidth": 1.2, "label": varied}
         time.plot(*_columns(points, "multiply_adds", "seconds"), **style)
         memory.plot([p["operand_bytes"] + p["result_bytes"] for p in points], [_held(p) for p in points], **style)
     fastest = min(case["seconds"] / case["multiply_adds"] for case in cases)
@@ -98,7 +98,8 @@ def _draw(cases: list[dict[str, Any]], path: Path) -> None:
     time.set(xscale="log", yscale="log", xlabel="multiply-adds", ylabel="seconds", title="Time")
     memory.set(xscale="log", yscale="log", xlabel="bytes of operands and results", ylabel="bytes held", title="Memory")
     for axes in (time, memory):
-        axes.legend(fontsize=8)
+        axes.minorticks_off()
+        axes.legend(fontsize=8, title="what grows")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None, "Creator": None})
 
