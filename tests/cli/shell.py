@@ -37,6 +37,14 @@ ORDINARY = {
     "TERM": "xterm-256color",
 }
 
+# In a program run by `code=`: the most MiB it has held. Unlike ru_maxrss, not inherited from the one that started it.
+PEAK = """
+import re
+from pathlib import Path
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024
+"""
+
 Changes = Mapping[str, str | None] | None
 
 

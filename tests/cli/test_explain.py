@@ -6,7 +6,7 @@ import re
 
 import pytest
 import torch
-from shell import call, run
+from shell import PEAK, call, run
 
 import convgrad_cli
 from convgrad_cli.gradients import autograd, by_hand
@@ -202,10 +202,10 @@ def test_one_element_of_a_huge_layer_costs_its_own_terms_only(monkeypatch):
         convgrad_cli.explain(**layer, input=x, at="weight:5,7,0,2", autograd=True)
 
 
-MEASURED = """
-import os, resource, sys
+MEASURED = f"""{PEAK}
+import os, sys
 def tell():
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr, flush=True)
+    print(peak(), file=sys.stderr, flush=True)
 leave = os._exit
 os._exit = lambda status: (tell(), leave(status))
 """

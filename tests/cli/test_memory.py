@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from shell import call, run
+from shell import PEAK, call, run
 
 from convgrad_cli.cli.options import LayerOptions, NumberOptions
 from convgrad_cli.cli.request import read_problem
@@ -22,25 +22,25 @@ HUGE = [
     "inspect --in-channels 999999999 --out-channels 999999999",
     "inspect --kernel 99999 --size 100000",
     "inspect --padding 999999999",
-    "inspect --padding 400000000 --stride 100000000 --padding-mode replicate --dims 1",
+    "inspect --batch 1000000 --padding 100 --padding-mode replicate",
     "inspect --transposed --stride 999999999",
     "explain --size 100000000",
     "explain --size 100000000 --at weight:0,0,0,0",
 ]
 
 # All in one process, whose memory is looked at after each.
-IN_ONE = """
-import io, json, resource, sys, time
+IN_ONE = f"""{PEAK}
+import io, json, sys, time
 from contextlib import redirect_stderr
 import torch
 from convgrad_cli.cli.main import _run
 from convgrad_cli.commands import element, story
 for line in sys.stdin.read().splitlines():
-    before, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    before, begun = peak(), time.process_time()
     told = io.StringIO()
     with redirect_stderr(told):
         status = _run(line.split())
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
+    grown = peak() - before
     print(json.dumps([status, told.getvalue(), grown, time.process_time() - begun]))
 sys.exit()
 """
@@ -99,13 +99,13 @@ def test_a_container_with_less_than_the_machine_counts(monkeypatch, tmp_path):
     assert memory.available_memory() == 4000
 
 
-MEASURED = """
-import os, resource, sys
+MEASURED = f"""{PEAK}
+import os, sys
 import torch, convgrad_cli.commands.inspect
 torch.nn.functional.conv2d(torch.ones(1, 1, 9, 9), torch.ones(1, 1, 3, 3))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 def tell():
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, file=sys.stderr, flush=True)
+    print(peak() - before, file=sys.stderr, flush=True)
 leave = os._exit
 os._exit = lambda status: (tell(), leave(status))
 """
