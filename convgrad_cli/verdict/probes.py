@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import product as every
-from math import ceil, isqrt, prod
+from math import ceil, isqrt, lcm, prod
 
 import torch
 
@@ -303,3 +303,19 @@ def _half_negative(operands: Operands) -> Operands:
     g[..., g.shape[-1] // 2 :] *= -1
     w[w.shape[0] // 2 :] *= -1
     return replace(operands, weight=w, grad_output=g)
+
+
+def dense(spec: ConvSpec, dtype: torch.dtype, seed: int) -> Operands:
+    """Operands of small integers without a 0, whose sums every arithmetic of this dtype holds exactly.
+
+    g is a multiple of what gradients come to be divided by, where that still fits, so that a mean is exact as well.
+    """
+    make = _Numbers(spec, dtype, seed)
+    longest = max(float(term_counts(spec, name).max()) for name in TENSORS if spec.bias or name != "bias")
+    room = 2.0 ** BITS[dtype] / longest
+    high = DENSE if room >= DENSE**2 else 1
+    found = _integers(spec, make, high, 1.0, 1.0)
+    divisor = lcm(prod(spec.output_size) * (spec.batch_size or 1), spec.groups, 2)
+    if divisor * high**2 <= room:
+        found = replace(found, grad_output=found.grad_output * divisor)
+    return found

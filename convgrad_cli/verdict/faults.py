@@ -1,0 +1,225 @@
+"""Which mistake a wrong tensor is: the formula that, computed on the same exact numbers, gives the same wrong numbers.
+
+A name is given only to what reproduces the tensor bit for bit on two sets of integers, and contradicts no other layer
+that the code was asked about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import torch
+
+from convgrad_cli.geometry.spec import ConvSpec
+from convgrad_cli.gradients.by_hand import by_hand
+from convgrad_cli.gradients.target import Call, Target, TargetError
+from convgrad_cli.tensors.operands import Operands, Tensor
+from convgrad_cli.verdict.mistakes import Mistake, changed, factors, mistakes, reproduce
+from convgrad_cli.verdict.probes import TENSORS, dense
+
+SETS = 3  # of numbers on a layer; what state is left over from a call shows in the next
+LAYERS = 12  # others that a name is held against
+SAID = 3  # names, where no layer parts them
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the code gave on one layer and one set of exact integers, in float64; `past` went in the call before."""
+
+    spec: ConvSpec
+    operands: Operands
+    past: Operands | None
+    actual: Mapping[str, Tensor]
+    right: Mapping[str, Tensor]
+    misshapen: Mapping[str, tuple[int, ...]]
+
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """The tensors that are not exactly the right ones."""
+        differ = {name for name, tensor in self.actual.items() if not torch.equal(tensor, self.right[name])}
+        return tuple(name for name in TENSORS if name in differ or name in self.misshapen)
+
+
+class Bench:
+    """Code under test, and all that it was asked. `calls` counts; `refused` says why a layer has no answer."""
+
+    def __init__(self, target: Target, dtype: torch.dtype, seed: int) -> None:
+        self.target, self.dtype, self.seed, self.calls = target, dtype, seed, 0
+        self.refused: dict[ConvSpec, str] = {}
+        self._asked: dict[tuple[ConvSpec, int], Asked | None] = {}
+        self._last: tuple[ConvSpec, Operands] | None = None
+
+    def ask(self, spec: ConvSpec, which: int = 0) -> Asked | None:
+        """The answer on numbers `which` of `spec`, asked once; None where the code gives none."""
+        key = (spec, which)
+        if key not in self._asked:
+            self._asked[key] = self.call(spec, dense(spec, self.dtype, self.seed + 7 * which))
+        return self._asked[key]
+
+    def call(self, spec: ConvSpec, operands: Operands, call: Call | None = None) -> Asked | None:
+        """The answer on these operands, asked anew."""
+        last, self._last = self._last, (spec, operands)
+        self.calls += 1
+        try:
+            answer = self.target.run(spec, operands, call or Call())
+        except TargetError as error:
+            self.refused[spec] = str(error)
+            return None
+        actual = {name: tensor.double() for name, tensor in answer.gradients.named().items()}
+        right = {name: t.double() for name, t in by_hand(spec, operands, tuple(actual)).named().items()}
+        past = last[1] if last and last[0] == spec else None
+        return Asked(spec, operands, past, actual, right, answer.misshapen)
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """Mistakes made together, by key, and the label of the constant factor that comes on top ("" if none does)."""
+
+    keys: tuple[str, ...]
+    factor: str = ""
+
+    def predict(self, asked: Asked, name: str) -> Tensor | None:
+        """The tensor on the layer and numbers of `asked`. A mistake that a layer can't show changes nothing there."""
+        known = _known(asked, name)
+        found = reproduce(asked.spec, asked.operands, name, [known[key] for key in self.keys if key in known])
+        return found if found is None or not self.factor else found * factor_of(asked.spec, self.factor)
+
+    def holds(self, asked: Asked, name: str) -> bool:
+        """Whether it reproduces what the code gave there."""
+        if name not in asked.actual:
+            return False
+        found = self.predict(asked, name)
+        return found is not None and _same(asked.actual[name], found, asked.operands.input.dtype)
+
+
+def factor_of(spec: ConvSpec, label: str) -> float:
+    known = factors(spec)
+    return known[label][0] if label in known else float(label)
+
+
+def hypotheses(bench: Bench, spec: ConvSpec, name: str) -> list[Hypothesis]:
+    """What the wrong tensor `name` on this layer is, the likelier first; several only where no layer parts them."""
+    asked = [one for one in (bench.ask(spec, which) for which in reversed(range(SETS))) if one is not None]
+    asked = [one for one in asked if name in one.actual][-2:]
+    if not asked or not any(name in one.wrong for one in asked):
+        return []
+    for found in (_singles(asked, name), _pairs(asked, name)):
+        kept = _parted(bench, spec, name, list(found))
+        if kept:
+            return kept
+    return []
+
+
+def _known(asked: Asked, name: str) -> dict[str, Mistake]:
+    return mistakes(asked.spec, asked.operands, name, asked.past)
+
+
+def _same(actual: Tensor, found: Tensor, dtype: torch.dtype) -> bool:
+    """Bit for bit, the formula's exact number rounded once to the dtype of the code."""
+    return torch.equal(actual, found) or torch.equal(actual, found.to(dtype).double())
+
+
+def _singles(asked: Sequence[Asked], name: str) -> Iterator[Hypothesis]:
+    """No mistake but a factor, or one mistake, with or without a factor."""
+    last, labels = asked[-1], factors(asked[-1].spec)
+    candidates: list[tuple[tuple[str, ...], Tensor | None]] = [((), last.right[name])]
+    candidates += [
+        ((key,), reproduce(last.spec, last.operands, name, [one])) for key, one in _known(last, name).items()
+    ]
+    yield from _matching(asked, name, candidates, labels)
+
+
+def _pairs(asked: Sequence[Asked], name: str) -> Iterator[Hypothesis]:
+    """Two mistakes in different places."""
+    last, labels = asked[-1], factors(asked[-1].spec)
+    some = [one for one in _known(last, name).values() if one.common]
+
+    def candidates() -> Iterator[tuple[tuple[str, ...], Tensor | None]]:
+        early = [one for one in some if one.after is None]
+        late = [one for one in some if one.before is None and one.route is None]
+        for one in early:
+            found = reproduce(last.spec, last.operands, name, [one])
+            if found is not None:
+                yield from (((one.key, other.key), changed(found, [other])) for other in late)
+        for one, other in combinations(early, 2):
+            if one.site != other.site:
+                yield (one.key, other.key), reproduce(last.spec, last.operands, name, [one, other])
+
+    yield from _matching(asked, name, candidates(), labels)
+
+
+def _matching(
+    asked: Sequence[Asked],
+    name: str,
+    candidates: Iterator[tuple[tuple[str, ...], Tensor | None]] | Sequence[tuple[tuple[str, ...], Tensor | None]],
+    labels: Mapping[str, tuple[float, str]],
+) -> Iterator[Hypothesis]:
+    """The candidates that the last answer equals up to a factor, if they reproduce the others too."""
+    last = asked[-1]
+    actual = last.actual[name]
+    flat = actual.flatten()
+    at = int(flat.abs().argmax())
+    peak = float(flat[at])
+    for keys, found in candidates:
+        if found is None:
+            continue
+        here = float(found.flatten()[at])
+        if here == peak:
+            guesses = [""]
+        elif not here or not peak or peak != peak:
+            continue
+        else:
+            ratio = peak / here
+            guesses = [label for label, (number, _) in labels.items() if abs(number / ratio - 1) < 1e-6]
+            guesses += [repr(ratio)] if not keys and not guesses else []
+        for label in guesses:
+            guess = Hypothesis(keys, label)
+            whole = found * factor_of(last.spec, label) if label else found
+            if _same(actual, whole, last.operands.input.dtype) and all(guess.holds(one, name) for one in asked[:-1]):
+                yield guess
+
+
+def _parted(bench: Bench, spec: ConvSpec, name: str, found: list[Hypothesis]) -> list[Hypothesis]:
+    """Those of `found` that other layers leave; of several that no layer at all tells apart, the first."""
+    if not found:
+        return []
+    from convgrad_cli.verdict.layers import variations
+
+    apart: set[frozenset[int]] = set()
+    alive = list(range(len(found)))
+    for other in variations(spec)[:LAYERS]:
+        numbers = dense(other, bench.dtype, bench.seed)
+        blank = Asked(other, numbers, None, {}, by_hand(other, numbers, (name,)).named(), {})
+        guesses = {i: found[i].predict(blank, name) for i in alive}
+        for i, j in combinations(alive, 2):
+            one, two = guesses[i], guesses[j]
+            if (one is None) != (two is None) or (one is not None and two is not None and not torch.equal(one, two)):
+                apart.add(frozenset((i, j)))
+        answer = bench.ask(other)
+        if answer is None or name not in answer.actual:
+            continue
+        if name in answer.wrong:
+            alive = [i for i in alive if found[i].holds(answer, name)]
+            if not alive:
+                return []
+        else:
+            alive = [i for i in alive if found[i].holds(answer, name)] or alive
+    kept: list[int] = []
+    for i in alive:
+        if all(frozenset((i, j)) in apart for j in kept):
+            kept.append(i)
+    return [found[i] for i in kept[:SAID]]
+
+
+def words_of(asked: Asked, name: str, guess: Hypothesis) -> tuple[tuple[str, ...], str]:
+    """The classes of a hypothesis, and its words, which complete "equals the reference ..."."""
+    known = _known(asked, name)
+    steps = [known[key] for key in guess.keys if key in known]
+    kinds, said = [step.kind for step in steps], [step.words for step in steps]
+    if guess.factor:
+        kinds.append("F9")
+        told = factors(asked.spec).get(guess.factor)
+        said.append(told[1] if told else f"multiplied by {float(guess.factor):.6g}")
+    return tuple(dict.fromkeys(kinds)), ", and ".join(said)
