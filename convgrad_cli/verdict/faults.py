@@ -91,7 +91,12 @@ class Hypothesis:
         if name not in asked.actual:
             return False
         found = self.predict(asked, name)
-        return found is not None and _same(asked.actual[name], found, asked.operands.input.dtype)
+        if found is None:
+            return False
+        dtype = asked.operands.input.dtype
+        return _same(asked.actual[name], found, dtype) or (
+            bool(self.factor) and _near(asked.actual[name], found, dtype)
+        )
 
 
 def factor_of(spec: ConvSpec, label: str) -> float:
@@ -102,8 +107,8 @@ def factor_of(spec: ConvSpec, label: str) -> float:
 def hypotheses(bench: Bench, spec: ConvSpec, name: str) -> list[Hypothesis]:
     """What the wrong tensor `name` on this layer is, the likelier first; several only where no layer parts them."""
     asked = [one for one in (bench.ask(spec, which) for which in reversed(range(SETS))) if one is not None]
-    asked = [one for one in asked if name in one.actual][-2:]
-    if not asked or not any(name in one.wrong for one in asked):
+    asked = sorted((one for one in asked if name in one.actual), key=lambda one: name in one.wrong)[-2:]
+    if not asked or name not in asked[-1].wrong:
         return []
     for found in (_singles(asked, name), _pairs(asked, name)):
         kept = _parted(bench, spec, name, list(found))
@@ -119,6 +124,12 @@ def _known(asked: Asked, name: str) -> dict[str, Mistake]:
 def _same(actual: Tensor, found: Tensor, dtype: torch.dtype) -> bool:
     """Bit for bit, the formula's exact number rounded once to the dtype of the code."""
     return torch.equal(actual, found) or torch.equal(actual, found.to(dtype).double())
+
+
+def _near(actual: Tensor, found: Tensor, dtype: torch.dtype) -> bool:
+    """What is divided before it is summed is rounded on the way."""
+    most = float(found.abs().max()) * 16 * torch.finfo(dtype).eps
+    return bool(((actual - found).abs() <= most).all())
 
 
 def _singles(asked: Sequence[Asked], name: str) -> Iterator[Hypothesis]:
@@ -177,7 +188,10 @@ def _matching(
         for label in guesses:
             guess = Hypothesis(keys, label)
             whole = found * factor_of(last.spec, label) if label else found
-            if _same(actual, whole, last.operands.input.dtype) and all(guess.holds(one, name) for one in asked[:-1]):
+            dtype = last.operands.input.dtype
+            if (_same(actual, whole, dtype) or (label and _near(actual, whole, dtype))) and all(
+                guess.holds(one, name) for one in asked[:-1]
+            ):
                 yield guess
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from convgrad_cli.errors import SpecError
+from convgrad_cli.geometry.axis import Axis
 from convgrad_cli.geometry.derivation import AXIS_NAMES
 from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.geometry.spec import ConvSpec, Sizes
@@ -109,6 +110,8 @@ def _all(spec: ConvSpec, operands: Operands, name: str, past: Operands | None) -
     for operand in FACTORS[name]:
         if operand != "bias":
             yield from _operand(spec, name, operand)
+    if name != "bias":
+        yield from _related(spec, name)
     yield from _overwritten(spec, name)
     yield from _substituted(spec, operands, name, past)
     if name == "bias":
@@ -249,13 +252,13 @@ def _changes(spec: ConvSpec, operand: str, letter: str, shape: Sizes) -> Iterato
     """What can happen to a tensor: flipped, axes exchanged, memory read again, channels mixed, entries left out."""
     names = axis_names(spec, operand)
     space = [i for i, axis in enumerate(names) if axis in AXIS_NAMES[spec.dims]]
-    if any(shape[i] > 1 for i in space):
-        yield f"flip-{WHOLE}", "F8", f"with {letter} run through backwards", lambda t: t.flip(space), True
-        if len(space) > 1:
-            for i in space:
-                if shape[i] > 1:
-                    said = f"with {letter} run through backwards on its {names[i]} only"
-                    yield f"flip-{names[i]}", "F8", said, partial(torch.flip, dims=[i]), True
+    yield f"flip-{WHOLE}", "F8", f"with {letter} run through backwards", partial(torch.flip, dims=space), True
+    for count in (1, 2):
+        for axes in combinations(range(len(shape)), count):
+            if list(axes) != space:
+                key, said = "-".join(names[i] for i in axes), " and ".join(names[i] for i in axes)
+                words = f"with {letter} run through backwards on its {said} only"
+                yield f"flip-{key}", "F8", words, partial(torch.flip, dims=axes), set(axes) < set(space)
     yield from _rereads(letter, shape, names, space)
     yield from _mixed_groups(spec, operand, letter, shape)
     yield from _left_out(spec, operand, letter, shape, names, space)
@@ -293,18 +296,17 @@ def _rereads(letter: str, shape: Sizes, names: Sequence[str], space: Sequence[in
         kind = "F7" if all(i in space for i in moved) else "F8"
         key = "order-" + "".join(map(str, axes))
         common = len(moved) == 2 and words.endswith("exchanged")
+        out, into = partial(_read_out, order=axes), partial(_read_in, shape=there, back=back)
         if there == shape:
-            yield key, kind, f"with {words}", partial(torch.permute, dims=axes), common
-            continue
-        said = f"with {words} in memory, and read as if not: reshaped where it should be transposed"
-        yield f"{key}-out", kind, said, partial(_read_out, order=axes), common
-        yield (
-            f"{key}-in",
-            kind,
-            f"with its memory read as if {words}: reshaped where it should be transposed",
-            partial(_read_in, shape=there, back=back),
-            common,
-        )
+            said = (f"with {words}",) * 2
+        else:
+            wrong = "reshaped where it should be transposed"
+            said = (
+                f"with {words} in memory, and read as if not: {wrong}",
+                f"with its memory read as if {words}: {wrong}",
+            )
+        yield f"{key}-out", kind, said[0], out, common
+        yield f"{key}-in", kind, said[1], into, common
 
 
 def _read_out(tensor: Tensor, order: Sizes) -> Tensor:
@@ -362,8 +364,6 @@ def _left_out(
         size, what = shape[i], "row" if axis == "height" else "column" if axis == "width" else axis
         if operand == "weight" and i in space:
             what = f"kernel {what}"
-        if size < 2:
-            continue
         for key, chosen, words in (
             ("no-last", range(size - 1), f"without the last {what} of {letter}"),
             ("no-first", range(1, size), f"without the first {what} of {letter}"),
@@ -442,17 +442,134 @@ def _keep(chosen: Mapping[int, list[int] | range]) -> Change:
 # Ways of adding up
 
 
+def _related(spec: ConvSpec, name: str) -> Iterator[Mistake]:
+    """Placements, taps and positions that meet where they should not, or do not where they should."""
+    if spec.has_padded_input:
+        return
+    on_positions = name == ("output" if spec.transposed else "input")
+    changes: list[tuple[str, str, str, Relate]] = [
+        ("wrapped", "F6", "with positions before the first taken from the other end: a negative index wraps", _wrapped),
+        ("wrapped-round", "F6", "with positions outside taken from the other end, on both sides", _wrapped_round),
+        ("clamped", "F6", "with positions in the padding read at the border, not as 0", _clamped),
+        ("inside", "F6", "without the placements of the kernel that touch the padding", _inside),
+    ]
+    if on_positions:
+        meant = ": = where += is meant"
+        changes += [
+            ("last", "F10", f"with only the last placement of the kernel that covers each entry{meant}", _last_only),
+            ("first", "F10", f"with only the first placement of the kernel that covers each entry{meant}", _first_only),
+            ("floor", "F2", "with placements found by floor division: the stride need not divide", _floored),
+        ]
+    again = "with the last row of g again for"
+    changes += [
+        ("beyond", "F1", f"{again} a placement beyond the last", _beyond),
+        ("rest", "F1", f"{again} the remainder of the stride", _rest_repeated),
+    ]
+    for key, kind, words, relate in changes:
+
+        def route(s: Setup, relate: Relate = relate) -> Tensor:
+            return _joined(s, name, [relate(axis) for axis in s.spec.axes])
+
+        yield Mistake(f"met-{key}", kind, words, "route", route=route)
+
+
+Relate = Callable[[Axis], Tensor]
+
+
+def _meeting(axis: Axis, triples: Iterator[tuple[int, int, int]]) -> Tensor:
+    """How often each tap, placement and position meet: [taps, placements, positions]."""
+    found = torch.zeros(axis.taps, axis.placements, axis.positions, dtype=torch.float64)
+    for tap, placement, position in triples:
+        if 0 <= placement < axis.placements and 0 <= position < axis.positions:
+            found[tap, placement, position] += 1
+    return found
+
+
+def _pairs(axis: Axis, placements: int | None = None) -> Iterator[tuple[int, int, int]]:
+    """Every tap at every placement, and the position that it covers, inside or not."""
+    for tap in range(axis.taps):
+        for placement in range(axis.placements if placements is None else placements):
+            yield tap, placement, placement * axis.stride + tap * axis.dilation - axis.padding
+
+
+def _wrapped(axis: Axis) -> Tensor:
+    return _meeting(axis, ((t, q, i + axis.positions * (i < 0)) for t, q, i in _pairs(axis)))
+
+
+def _wrapped_round(axis: Axis) -> Tensor:
+    return _meeting(axis, ((t, q, i % axis.positions) for t, q, i in _pairs(axis)))
+
+
+def _clamped(axis: Axis) -> Tensor:
+    return _meeting(axis, ((t, q, min(max(i, 0), axis.positions - 1)) for t, q, i in _pairs(axis)))
+
+
+def _inside(axis: Axis) -> Tensor:
+    found = _meeting(axis, _pairs(axis))
+    return found * (found.sum((0, 2)) == axis.taps).double().view(-1, 1)
+
+
+def _last_only(axis: Axis) -> Tensor:
+    found = _meeting(axis, _pairs(axis))
+    later = found.sum(0).flip(0).cumsum(0).flip(0)  # how many placements from here on cover a position
+    return found * (later == 1)
+
+
+def _first_only(axis: Axis) -> Tensor:
+    found = _meeting(axis, _pairs(axis))
+    return found * (found.sum(0).cumsum(0) == 1)
+
+
+def _floored(axis: Axis) -> Tensor:
+    return _meeting(
+        axis,
+        (
+            (t, (i + axis.padding - t * axis.dilation) // axis.stride, i)
+            for t in range(axis.taps)
+            for i in range(axis.positions)
+        ),
+    )
+
+
+def _beyond(axis: Axis) -> Tensor:
+    last = axis.placements - 1
+    return _meeting(axis, ((t, min(q, last), i) for t, q, i in _pairs(axis, axis.placements + 1)))
+
+
+def _rest_repeated(axis: Axis) -> Tensor:
+    reach = (axis.placements - 1) * axis.stride + (axis.taps - 1) * axis.dilation + 1
+    rest = (axis.positions + 2 * axis.padding - reach) % axis.stride
+    last = axis.placements - 1
+    more = ((t, last, i + by) for by in range(1, rest + 1) for t, q, i in _pairs(axis) if q == last)
+    return _meeting(axis, _pairs(axis)) + _meeting(axis, more)
+
+
+def _joined(s: Setup, name: str, relations: Sequence[Tensor]) -> Tensor:
+    """One of the three tensors from the two others, with the meetings given: sums over all taps and placements."""
+    spec, groups = s.spec, s.spec.groups
+    x, y = ("ngb", "ngp") if spec.transposed else ("ngp", "ngb")
+    taps, placed, positions = "rst"[: spec.dims], "uvw"[: spec.dims], "xyz"[: spec.dims]
+    x += placed if spec.transposed else positions
+    y += positions if spec.transposed else placed
+    letters = {"input": x, "output": y, "weight": f"gbp{taps}"}
+    given: dict[str, Tensor] = {}
+    for which, tensor in (("input", s.operands.input), ("output", s.operands.grad_output)):
+        batched = tensor.double() if spec.batch_size is not None else tensor.double().unsqueeze(0)
+        given[which] = batched.reshape(len(batched), groups, -1, *batched.shape[2:])
+    weight = s.operands.weight.double()
+    given["weight"] = weight.reshape(groups, -1, *weight.shape[1:])
+    del given[name]
+    meet = [f"{t}{q}{i}" for t, q, i in zip(taps, placed, positions, strict=True)]
+    parts = ",".join([*(letters[which] for which in given), *meet])
+    found = torch.einsum(f"{parts}->{letters[name]}", *given.values(), *relations).reshape(spec.shape_of(name))
+    if name == "output" and s.operands.bias is not None:
+        found = found + s.operands.bias.double().view(-1, *[1] * spec.dims)
+    return found
+
+
 def _overwritten(spec: ConvSpec, name: str) -> Iterator[Mistake]:
     """`=` where `+=` is meant: what the last turn of a loop wrote is all that remains."""
     on_positions = name == ("output" if spec.transposed else "input")
-    if on_positions and not spec.has_padded_input:
-        for last, words in ((True, "last"), (False, "first")):
-            said = f"with only the {words} placement of the kernel that covers each entry: = where += is meant"
-
-            def route(s: Setup, last: bool = last) -> Tensor:
-                return _single_meetings(s, name, last)
-
-            yield Mistake(f"overwritten-{words}", "F10", said, "route", route=route)
     spaces = range(-spec.dims, 0)
 
     def only_last(operand: str, axes: Sequence[int]) -> Before:
@@ -471,31 +588,6 @@ def _overwritten(spec: ConvSpec, name: str) -> Iterator[Mistake]:
     elif name == "output" and not on_positions:
         said = f"with only the last kernel entry of the last input channel: {meant}"
         yield Mistake("overwritten", "F10", said, "weight", only_last("weight", (1, *spaces)))
-
-
-def _single_meetings(s: Setup, name: str, last: bool) -> Tensor:
-    """The positions side with one placement for each position: the last that covers it, or the first."""
-    spec, other = s.spec, s.operands.input if s.spec.transposed else s.operands.grad_output
-    batch = 0 if spec.batch_size is None else 1
-    w, q = s.operands.weight.double(), other.double()
-    for axis, relation in enumerate(spec.axes):
-        pairs = [relation.at_position(position) for position in range(relation.positions)]
-        # Taps ascend while placements fall: the last placement meets the first tap.
-        taps = [0 if p is None else p[0].start if last else p[0].stop - 1 for p in pairs]
-        placed = [0 if p is None else p[1].stop - 1 if last else p[1].start for p in pairs]
-        met = torch.tensor([p is not None for p in pairs], dtype=w.dtype)
-        trailing = [1] * (spec.dims - 1 - axis)
-        w = w.index_select(2 + axis, torch.tensor(taps)) * met.view(-1, *trailing)
-        q = q.index_select(batch + 1 + axis, torch.tensor(placed))
-    if not batch:
-        q = q.unsqueeze(0)
-    w = w.reshape(spec.groups, -1, *w.shape[1:])  # [G, b, a, *positions]
-    q = q.reshape(len(q), spec.groups, -1, *q.shape[2:])  # [N, G, b, *positions]
-    found = torch.einsum("gba...,ngb...->nga...", w, q).flatten(1, 2)
-    found = found if batch else found[0]
-    if name == "output" and s.operands.bias is not None:
-        found = found + s.operands.bias.double().view(-1, *[1] * spec.dims)
-    return found
 
 
 # Other operands in place of the right ones
@@ -601,12 +693,21 @@ def _results(spec: ConvSpec, name: str) -> Iterator[Mistake]:
                 if 0 < r < shape[i] and len(space) > 1:
                     said = f"with zeros in the last {r} of its {names[i]}: the remainder of the stride is cut off"
                     yield Mistake(f"result-no-remainder-{names[i]}", "F1", said, "result", after=_keep({i: tail[i]}))
-        widths = {tuple(pair) for pair in spec.padding}
-        for width in sorted({max(pair) for pair in widths} - {0, 1}):
-            if all(shape[i] > 2 * width for i in space):
-                rim = {i: range(width, shape[i] - width) for i in space}
-                said = f"with zeros in a border of {width}"
-                yield Mistake(f"result-no-border-{width}", "F6", said, "result", after=_keep(rim))
+        if name == "input":
+            pads = [pair[0] for pair in spec.padding]
+            rim = {i: range(p, max(p, shape[i] - p)) for i, p in zip(space, pads, strict=True) if p > 0}
+            said = "with zeros in a border as wide as the padding, which is not there any more"
+            yield Mistake("result-no-padding", "F6", said, "result", after=_keep(rim))
+            if any(rests):
+                said = f"moved by the remainder of the stride, {_numbers(rests)}, with zeros in front"
+                yield Mistake(
+                    "result-moved-rest", "F1", said, "result", after=partial(_moved, rests=rests, space=space)
+                )
+        if spec.groups > 1:
+            axis = len(spec.batch_shape)
+            said = "with the channels of every group added to those of the first"
+            gathered = partial(_gathered, axis=axis, groups=spec.groups)
+            yield Mistake("result-groups-added", "F5", said, "result", after=gathered)
         if spec.batch_size is not None and spec.batch_size > 1:
             for key, words, what in (
                 ("sum", "the sum over the batch", partial(torch.sum, dim=0, keepdim=True)),
@@ -631,6 +732,17 @@ def _results(spec: ConvSpec, name: str) -> Iterator[Mistake]:
                     said = f"moved by {by:+d} along its {names[axis]}, with zeros where it came from"
                     key = f"result-moved{by:+d}-{names[axis]}"
                     yield Mistake(key, "F6", said, "result", after=shifted, common=False)
+
+
+def _moved(tensor: Tensor, rests: Sequence[int], space: Sequence[int]) -> Tensor:
+    for axis, rest in zip(space, rests, strict=True):
+        tensor = _keep({axis: range(min(rest, tensor.shape[axis]), tensor.shape[axis])})(tensor.roll(rest, axis))
+    return tensor
+
+
+def _gathered(tensor: Tensor, axis: int, groups: int) -> Tensor:
+    blocks = tensor.tensor_split(groups, axis)
+    return torch.cat([sum(blocks[1:], blocks[0]), torch.zeros_like(torch.cat(blocks[1:], axis))], axis)
 
 
 def factors(spec: ConvSpec) -> dict[str, tuple[float, str]]:
