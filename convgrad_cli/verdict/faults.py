@@ -58,6 +58,10 @@ class Bench:
             self._asked[key] = self.call(spec, dense(spec, self.dtype, self.seed + 7 * which))
         return self._asked[key]
 
+    def answers(self) -> Iterator[Asked]:
+        """All that was answered."""
+        return (asked for asked in self._asked.values() if asked is not None)
+
     def call(self, spec: ConvSpec, operands: Operands, call: Call | None = None) -> Asked | None:
         """The answer on these operands, asked anew."""
         last, self._last = self._last, (spec, operands)
