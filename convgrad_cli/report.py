@@ -195,8 +195,67 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Fault:
+    """The mistake in one tensor.
+
+    `kinds` are its classes (F1 to F16 of the catalogue, F0 for what only hand-written code does), `concept` what it is
+    about. With `equals`, "the reference <words>" reproduces the wrong tensor bit for bit. `others`: formulas that no
+    layer which the code takes tells from it.
+    """
+
+    tensor: str
+    kinds: tuple[str, ...]
+    words: str
+    concept: str
+    equals: bool = True
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ErrorMap:
+    """Which elements of one plane of a tensor are wrong: a row of "#" (wrong) and "." (right) for each of its rows."""
+
+    tensor: str
+    label: str
+    pattern: str
+    rows: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """One wrong element: the right slice sum, the one that the code really computes, and how their terms differ."""
+
+    tensor: str
+    index: tuple[int, ...]
+    right: str
+    yours: str
+    difference: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is wrong with code that failed: where, which mistake, what it sums, the smallest layer that shows it.
+
+    `layer` is the one on which `maps` and most of `faults` were found, `smallest` a command that shows the same fault,
+    `boundary` where it appears, `hidden` why some terms could not be read out, `calls` how often the code was asked.
+    """
+
+    layer: str
+    maps: tuple[ErrorMap, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    recovered: tuple[Recovery, ...] = ()
+    hidden: tuple[str, ...] = ()
+    smallest: str = ""
+    boundary: tuple[str, ...] = ()
+    calls: int = 0
+
+
+@dataclass(frozen=True)
 class Check:
-    """What `check` found of one target: `verdict` overall, one for each tensor, and what was not checked."""
+    """What `check` found of one target: `verdict` overall, one for each tensor, and what was not checked.
+
+    `classes`: how it did on classes of layers, where none was asked for. `diagnosis`: which mistake it is, on FAIL.
+    """
 
     target: str
     verdict: str
@@ -205,6 +264,8 @@ class Check:
     verdicts: tuple[Verdict, ...]
     conditions: tuple[Finding, ...] = ()
     unchecked: tuple[str, ...] = ()
+    classes: tuple[Finding, ...] = ()
+    diagnosis: Diagnosis | None = None
 
 
 @dataclass(frozen=True)
@@ -232,6 +293,11 @@ class Report:
         if self.check is not None:
             return STATUS[self.check.verdict]
         return OK if all(c.agreeing == c.elements for c in self.comparisons) else DIFFERS
+
+    @property
+    def diagnosis(self) -> Diagnosis | None:
+        """Which mistake it is, where `check` failed."""
+        return None if self.check is None else self.check.diagnosis
 
     def to_dict(self) -> dict[str, Any]:
         """The report as the strict JSON document of `-f json`, schema "convgrad/1"."""

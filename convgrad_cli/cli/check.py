@@ -77,6 +77,15 @@ class CheckOptions:
             "accumulate, sizes. Default: the first seven.",
         ),
     ] = None
+    hint: Annotated[
+        int,
+        _option(
+            JUDGE,
+            "--hint",
+            metavar="1-4",
+            help="How much to give away: where it is wrong, which concept, which mistake, all. Default: 4.",
+        ),
+    ] = 4
 
 
 @takes(check=CheckOptions, layer=LayerOptions, numbers=NumberOptions, output=OutputOptions)
@@ -95,11 +104,12 @@ def command(
     from convgrad_cli.cli.progress import progress
     from convgrad_cli.cli.request import read_problem, read_settings, require_directory
     from convgrad_cli.commands.target_options import check_options
-    from convgrad_cli.verdict.choices import LAYER, choose_arithmetic, choose_conditions, no_layer_note
+    from convgrad_cli.verdict.choices import LAYER, choose_arithmetic, choose_conditions, choose_hint
 
     check_output(output)
     require_directory()
     choose_conditions(check.conditions)
+    choose_hint(check.hint)
     asked = _target(target, check)
     check_options(asked)
     if numbers.g is None and numbers.loss is None:
@@ -110,9 +120,8 @@ def command(
     # Only now is torch needed: what is wrong with the request has been said without it.
     from convgrad_cli.commands.check import check_problem
 
-    problem = replace(problem, notes=(*problem.notes, no_layer_note())) if bare else problem
     with progress("checking") as tell:
-        report = check_problem(problem, asked, check.arithmetic, check.conditions, tell)
+        report = check_problem(problem, asked, check.arithmetic, check.conditions, check.hint, tell, sweep=bare)
     return show(report, output)
 
 
@@ -121,7 +130,7 @@ def _target(target: str | None, check: CheckOptions) -> "TargetOptions":
     from convgrad_cli.commands.target_options import TargetOptions
 
     named = {field.name: getattr(check, field.name) for field in fields(check)}
-    del named["arithmetic"], named["conditions"]
+    del named["arithmetic"], named["conditions"], named["hint"]
     for library in ("mkldnn", "cudnn"):
         named[library] = False if named.pop(f"no_{library}") else None
     return TargetOptions(target=target, command=named.pop("exec"), **named)

@@ -9,17 +9,20 @@ from typing import Any
 from convgrad_cli.commands.arguments import LAYER as LAYER_KEYWORDS
 from convgrad_cli.commands.arguments import problem_from
 from convgrad_cli.commands.describe import tensor_data
+from convgrad_cli.commands.diagnosis import EVERYTHING, describe_diagnosis, graded_check, hinted, sweep_note
 from convgrad_cli.commands.inspect import operands_by_name, setting
 from convgrad_cli.commands.target_options import TargetOptions
 from convgrad_cli.commands.targets import make_target
 from convgrad_cli.commands.verdicts import describe_check, tables_of
 from convgrad_cli.errors import ConvGradError
 from convgrad_cli.gradients.target import Target
-from convgrad_cli.report import Report
+from convgrad_cli.report import Check, Report
 from convgrad_cli.tensors.operands import Operands
 from convgrad_cli.tensors.problem import Problem, make_operands
-from convgrad_cli.verdict.choices import LAYER, choose_arithmetic, choose_conditions, no_layer_note
-from convgrad_cli.verdict.examine import examine
+from convgrad_cli.verdict.choices import LAYER, choose_arithmetic, choose_conditions, choose_hint
+from convgrad_cli.verdict.diagnose import diagnose, grade
+from convgrad_cli.verdict.examine import Examination, examine
+from convgrad_cli.verdict.faults import Bench
 
 SMALL = 10**4  # entries up to which the operands are part of the report
 TARGET_KEYWORDS = tuple(TargetOptions.__dataclass_fields__)
@@ -31,13 +34,16 @@ def check(
     *,
     arithmetic: str = "direct",
     conditions: str | None = None,
+    hint: int = EVERYTHING,
     **options: Any,
 ) -> Report:
     """The verdict on code that computes the gradients of a convolution; `report.check` holds it.
 
     `target` is a Python function, `"file.py::function"`, `"package.module:function"`, or None for torch's autograd;
     `layer` and the numbers are given as for `inspect`, and g is random unless it or `loss` is given. `conditions` is
-    "all", "none" or a list such as "repeat, masks". Further keywords are those of TargetOptions: `forward`,
+    "all", "none" or a list such as "repeat, masks". Without a layer, classes of layers are tried. `hint` from 1 to 4
+    says how much of a diagnosis is given away: where, the concept, the fault, everything. Further keywords are those
+    of TargetOptions: `forward`,
     `convention`, `command`, `grad_input`, `grad_weight`, `grad_bias`, `framework`, `layout`, `weight_layout`,
     `scalars`, `timeout`, and torch's flags. Raises ConvGradError where there is nothing to judge.
 
@@ -47,12 +53,10 @@ def check(
     asked = {name: options.pop(name) for name in TARGET_KEYWORDS if name in options}
     if options.get("grad_output") is None and options.get("loss") is None:
         options["grad_output"] = "randn"
-    notes: tuple[str, ...] = ()
-    if layer is None and not any(options.get(name) is not None for name in (*LAYER_KEYWORDS, "input", "weight")):
-        options, notes = {**LAYER, **options}, (no_layer_note(),)
-    problem = problem_from(layer, options)
-    problem = replace(problem, notes=(*problem.notes, *notes))
-    return check_problem(problem, TargetOptions(target=target, **asked), arithmetic, conditions)
+    named = (*LAYER_KEYWORDS, "input", "weight")
+    bare = layer is None and not any(options.get(name) is not None for name in named)
+    problem = problem_from(layer, {**LAYER, **options} if bare else options)
+    return check_problem(problem, TargetOptions(target=target, **asked), arithmetic, conditions, hint, sweep=bare)
 
 
 def check_problem(
@@ -60,21 +64,41 @@ def check_problem(
     asked: TargetOptions,
     arithmetic: str = "direct",
     conditions: str | None = None,
+    hint: int = EVERYTHING,
     progress: Callable[[float], None] | None = None,
+    *,
+    sweep: bool = False,
 ) -> Report:
-    """The Report of `convgrad check`; `progress` is called with the share done, from 0 to 1."""
+    """The Report of `convgrad check`; `progress` is called with the share done, from 0 to 1.
+
+    With `sweep` the problem is only the first of many: classes of layers are tried as well, and if it is right itself
+    the report is about the first class that is wrong.
+    """
     arithmetic, names = choose_arithmetic(arithmetic, problem.dtype), choose_conditions(conditions)
+    hint = choose_hint(hint)
     operands = make_operands(problem)
     _require_finite(operands)
     target = make_target(problem, asked)
     try:
         found = examine(problem.spec, operands, target, arithmetic, names, problem.seed, progress)
+        bench = Bench(target, operands.input.dtype, problem.seed)
+        graded = grade(bench, problem.spec) if sweep and target.callable else ()
+        bad = next((one.spec for one in graded if one.wrong), None)
+        if bad is not None and found.verdict == "PASS":
+            problem = replace(problem, spec=bad)
+            operands = make_operands(problem)
+            found = examine(bad, operands, target, arithmetic, names, problem.seed, progress)
+        known = diagnose(bench, problem.spec, found)
+        check = describe_check(target.name, arithmetic, target.callable, found)
     finally:
         target.close()
-    return _report(problem, operands, target, arithmetic, describe_check, found)
+    told = None if known is None else describe_diagnosis(known, asked, problem.dtype, problem.seed)
+    check = graded_check(replace(check, diagnosis=told), graded)
+    notes = (sweep_note(problem.spec, graded),) if sweep else ()
+    return hinted(_report(replace(problem, notes=(*problem.notes, *notes)), operands, target, check, found), hint)
 
 
-def _report(problem: Problem, operands: Operands, target: Target, arithmetic: str, describe: Any, found: Any) -> Report:
+def _report(problem: Problem, operands: Operands, target: Target, check: Check, found: Examination) -> Report:
     spec = problem.spec
     few = sum(tensor.numel() for tensor in operands.letters(spec).values()) <= SMALL
     tensors = operands_by_name(spec, operands) if few else {}
@@ -87,7 +111,7 @@ def _report(problem: Problem, operands: Operands, target: Target, arithmetic: st
         tensors={name: tensor_data(name, value) for name, value in tensors.items() if value is not None},
         tables=tables_of(spec, operands, found),
         notes=(*problem.notes, *target.facts),
-        check=describe(target.name, arithmetic, target.callable, found),
+        check=check,
     )
 
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from convgrad_cli.geometry.spec import ConvSpec, Pads
 from convgrad_cli.gradients.gradients import Gradients
-from convgrad_cli.gradients.target import WANTED, Answer, Call, TargetError, lay_out
+from convgrad_cli.gradients.target import SETTINGS, WANTED, Answer, Call, TargetError, lay_out
 from convgrad_cli.tensors.operands import Operands, Tensor
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -154,7 +154,7 @@ class TorchTarget:
     flags: Flags
 
     callable: ClassVar[bool] = True
-    allows: ClassVar[frozenset[str]] = frozenset({"layouts", "wanted", "accumulate", "groups"})
+    allows: ClassVar[frozenset[str]] = frozenset({"layouts", "wanted", "accumulate", *SETTINGS})
 
     @property
     def name(self) -> str:

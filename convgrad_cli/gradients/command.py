@@ -23,7 +23,7 @@ from convgrad_cli.gradients.gradients import Gradients
 from convgrad_cli.gradients.location import check_command_text
 from convgrad_cli.gradients.process import POLL, end_group, ending, stderr_or_nothing
 from convgrad_cli.gradients.results import NAMES
-from convgrad_cli.gradients.target import Answer, Call, TargetError
+from convgrad_cli.gradients.target import SETTINGS, Answer, Call, TargetError
 from convgrad_cli.safe import safe
 from convgrad_cli.tensors.memory import available_memory
 from convgrad_cli.tensors.npy import open_archive, read_npz
@@ -58,7 +58,7 @@ class CommandTarget:
     timeout: float
 
     callable: ClassVar[bool] = True
-    allows: ClassVar[frozenset[str]] = frozenset({"groups"})
+    allows: ClassVar[frozenset[str]] = frozenset(SETTINGS)
 
     @property
     def facts(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from convgrad_cli.gradients.gradients import Gradients
 from convgrad_cli.gradients.local import LocalWorker
 from convgrad_cli.gradients.location import check_target_text
 from convgrad_cli.gradients.process import Worker
-from convgrad_cli.gradients.target import WANTED, Answer, Call, TargetError
+from convgrad_cli.gradients.target import SETTINGS, WANTED, Answer, Call, TargetError
 from convgrad_cli.safe import safe
 from convgrad_cli.tensors.operands import Operands, Tensor
 
@@ -114,8 +114,8 @@ class FunctionTarget:
     @property
     def allows(self) -> frozenset[str]:
         """The process is started to find out, where the function's signature decides. Raises TargetError."""
-        needs = {"output_mask": "wanted", "out": "poison", "groups": "groups"}
-        takes = self._worker.describe()["takes"] if self._kind != "cs231n" else ()
+        needs = {"output_mask": "wanted", "out": "poison", **dict(zip(SETTINGS, SETTINGS, strict=True))}
+        takes = self._worker.describe()["takes"] if self._kind != "cs231n" else ("stride", "padding")
         more = ("wanted", "accumulate") if self._kind == "forward" else ()
         return frozenset({"layouts", *more, *(needs[name] for name in takes if name in needs)})
 

@@ -11,6 +11,7 @@ from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.gradients.gradients import Gradients
 from convgrad_cli.tensors.operands import Operands, Tensor
 
+SETTINGS = ("stride", "padding", "dilation", "groups")
 WANTED = ("input", "weight", "bias")
 LAYOUTS = ("contiguous", "channels_last", "sliced", "transposed", "expanded")
 
@@ -51,8 +52,8 @@ class Target(Protocol):
     """Code under test. `name` is what a report calls it; `facts` are sentences about what exactly was run.
 
     `callable` says whether it takes other numbers than the user's: a saved gradient does not. `allows` names what of a
-    Call it understands beyond plain operands ("layouts", "wanted", "poison", "accumulate"), and "groups" if it takes
-    layers with another number of groups.
+    Call it understands beyond plain operands ("layouts", "wanted", "poison", "accumulate"), and which of SETTINGS
+    it can be told.
     """
 
     @property

@@ -11,7 +11,7 @@ from rich.style import Style as RichStyle
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from convgrad_cli.render import verdicts
+from convgrad_cli.render import diagnosis, verdicts
 from convgrad_cli.render.names import LETTERS, TITLES, element_name
 from convgrad_cli.render.palette import BAD, DOUBT, GOOD, role
 from convgrad_cli.render.rows import BOLD, DIM, GAP, NAME, added, coloured
@@ -37,6 +37,11 @@ def parts(report: Report, check: Check, style: Style) -> Iterator[RenderableType
     if not style.only and (check.conditions or check.unchecked):
         yield Text()
         yield from _conditions(check, style)
+    if not style.only:
+        told = list(diagnosis.lines(check))
+        if told:
+            yield Text()
+            yield _listed([(Text(label, DIM), Text(text)) for label, text in told], NAME)
     yield Text()
     yield _listed([(_word(check.verdict), Text(safe(check.reason, SENTENCE)))])
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from importlib.resources import files
 from math import isfinite, isnan, prod
 from typing import Any
@@ -20,6 +21,7 @@ from convgrad_cli.report import (
     SCHEMA,
     Check,
     Comparison,
+    Diagnosis,
     Element,
     Finding,
     Passage,
@@ -157,7 +159,17 @@ def _check(check: Check) -> dict[str, Any]:
         "verdicts": [_verdict(verdict) for verdict in check.verdicts],
         "conditions": [_finding(condition) for condition in check.conditions],
         "unchecked": [safe(text, SENTENCE) for text in check.unchecked],
+        "classes": [_finding(one) for one in check.classes],
+        "diagnosis": None if check.diagnosis is None else _diagnosis(check.diagnosis),
     }
+
+
+def _diagnosis(found: Diagnosis) -> dict[str, Any]:
+    """Plain data as it is: nothing in it comes from outside but the target's name and messages."""
+    known = asdict(found)
+    known["smallest"] = safe(found.smallest, SENTENCE)
+    known["hidden"] = [safe(text, SENTENCE) for text in found.hidden]
+    return known
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:

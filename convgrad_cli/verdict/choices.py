@@ -43,9 +43,11 @@ def choose_arithmetic(name: str, dtype: str) -> str:
     return name
 
 
-def no_layer_note() -> str:
-    """What is said where no layer was given."""
-    return "no layer was given; this one was taken. Add --stride 2 --padding 1, say, to see more of the code"
+def choose_hint(level: int) -> int:
+    """How much of a diagnosis is given away, from 1 to 4."""
+    if level not in range(1, 5):
+        raise ConvGradError(f"--hint must be from 1 (where it is wrong) to 4 (everything), not {level}")
+    return level
 
 
 def _require(option: str, name: str, known: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""From a wrong gradient to its mistake: the named formula, the sum really computed, the smallest layer, the boundary."""
+"""From a wrong gradient to its mistake: the named formula, what is really summed, the smallest layer, the boundary."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from itertools import combinations
 from math import prod
 from time import perf_counter
 
-import torch
-
 from convgrad_cli.geometry.spec import ConvSpec
-from convgrad_cli.gradients.target import Target
 from convgrad_cli.tensors.operands import Tensor
 from convgrad_cli.verdict.examine import Examination
 from convgrad_cli.verdict.faults import Bench, Hypothesis, hypotheses, words_of
@@ -76,21 +73,17 @@ def grade(bench: Bench, spec: ConvSpec, seconds: float = 12.0) -> tuple[Graded, 
     for name, one in classes(spec).items():
         if perf_counter() - begun > seconds:
             break
+        if not bench.takes(one):
+            continue
         asked = bench.ask(one)
         found.append(Graded(name, one, asked.wrong if asked else (), "" if asked else bench.refused[one]))
     return tuple(found)
 
 
-def diagnose(spec: ConvSpec, target: Target, found: Examination, dtype: torch.dtype, seed: int) -> Diagnosis | None:
+def diagnose(bench: Bench, spec: ConvSpec, found: Examination) -> Diagnosis | None:
     """What is wrong with a target that failed; None where nothing is, or nothing can be asked."""
-    if found.verdict != "FAIL" or not target.callable:
+    if found.verdict != "FAIL" or not bench.target.callable:
         return None
-    bench = Bench(target, dtype, seed)
-    return examine_fault(bench, spec, found)
-
-
-def examine_fault(bench: Bench, spec: ConvSpec, found: Examination) -> Diagnosis:
-    """The same on a bench that may have been used before."""
     study = _studied(bench, spec)
     asked = bench.ask(study)
     wrong = asked.wrong if asked else ()

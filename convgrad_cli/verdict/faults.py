@@ -16,6 +16,7 @@ from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.gradients.by_hand import by_hand
 from convgrad_cli.gradients.target import Call, Target, TargetError
 from convgrad_cli.tensors.operands import Operands, Tensor
+from convgrad_cli.verdict.layers import needs, variations
 from convgrad_cli.verdict.mistakes import Mistake, changed, factors, mistakes, reproduce
 from convgrad_cli.verdict.probes import TENSORS, dense
 
@@ -57,6 +58,10 @@ class Bench:
         if key not in self._asked:
             self._asked[key] = self.call(spec, dense(spec, self.dtype, self.seed + 7 * which))
         return self._asked[key]
+
+    def takes(self, spec: ConvSpec) -> bool:
+        """Whether the code can be told of this layer."""
+        return needs(spec) <= self.target.allows
 
     def answers(self) -> Iterator[Asked]:
         """All that was answered."""
@@ -203,8 +208,6 @@ def _parted(bench: Bench, spec: ConvSpec, name: str, found: list[Hypothesis]) ->
     """Those of `found` that other layers leave; of several that no layer at all tells apart, the first."""
     if not found:
         return []
-    from convgrad_cli.verdict.layers import variations
-
     apart: set[frozenset[int]] = set()
     alive = list(range(len(found)))
     for other in variations(spec)[:LAYERS]:
@@ -215,7 +218,7 @@ def _parted(bench: Bench, spec: ConvSpec, name: str, found: list[Hypothesis]) ->
             one, two = guesses[i], guesses[j]
             if (one is None) != (two is None) or (one is not None and two is not None and not torch.equal(one, two)):
                 apart.add(frozenset((i, j)))
-        answer = bench.ask(other)
+        answer = bench.ask(other) if bench.takes(other) else None
         if answer is None or name not in answer.actual:
             continue
         if name in answer.wrong:

@@ -145,6 +145,12 @@ def _per_axis(spec: ConvSpec, name: str, values: tuple[int, ...], least: int) ->
     return [{name: one} for one in dict.fromkeys(found) if one != values]
 
 
+def needs(spec: ConvSpec) -> set[str]:
+    """The keywords without which code can't know of this layer."""
+    needed = {"stride": max(spec.stride) > 1, "padding": any(map(any, spec.padding)), "groups": spec.groups > 1}
+    return {name for name, so in {**needed, "dilation": max(spec.dilation) > 1}.items() if so}
+
+
 def features(spec: ConvSpec) -> dict[str, bool]:
     """What can be said of a layer where code goes right or wrong."""
     pairs = list(zip(spec.stride, spec.dilation, strict=True))

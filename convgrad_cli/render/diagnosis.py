@@ -1,0 +1,66 @@
+"""A diagnosis as lines of text: where, which mistake, the sums side by side, the smallest layer, the boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from convgrad_cli.render.names import LETTERS, TITLES
+from convgrad_cli.render.style import SENTENCE
+from convgrad_cli.report import Check, Diagnosis, Fault
+from convgrad_cli.safe import safe
+
+Line = tuple[str, str]  # a label and its text
+
+
+def lines(check: Check) -> Iterator[Line]:
+    """What `check` says beyond the verdicts, in labelled lines; a line that goes on has the label ""."""
+    yield from _classes(check)
+    if check.diagnosis is not None:
+        yield from _diagnosed(check.diagnosis)
+
+
+def _diagnosed(found: Diagnosis) -> Iterator[Line]:
+    for drawn in found.maps:
+        many = sum(row.count("#") for row in drawn.rows)
+        yield "where", f"{TITLES[drawn.tensor]}: {drawn.pattern}"
+        if 0 < many < sum(map(len, drawn.rows)) and len(drawn.rows) > 1:
+            yield "", f"{drawn.label} on {found.layer}; # is wrong"
+            yield from (("", f"  {' '.join(row)}") for row in drawn.rows)
+    for fault in found.faults:
+        yield "mistake", f"{TITLES[fault.tensor]}: {said(fault)}"
+        if fault.words:
+            yield "", f"about {fault.concept}"
+    for one in found.recovered:
+        letter = LETTERS[one.tensor].removesuffix(".grad")
+        yield "right", f"{letter}[{','.join(map(str, one.index))}] = {one.right}"
+        yield "yours", f"{letter}[{','.join(map(str, one.index))}] = {one.yours}"
+        yield "", one.difference
+    yield from (("terms", f"not read out: {safe(text, SENTENCE)}") for text in found.hidden)
+    if found.boundary:
+        yield "when", "; ".join(found.boundary)
+    if found.smallest:
+        yield "smallest", safe(found.smallest, SENTENCE)
+    yield "calls", f"{found.calls:,} to the code, to find this out"
+
+
+def said(fault: Fault) -> str:
+    """The mistake in one sentence."""
+    if not fault.words:
+        return f"it is about {fault.concept}"
+    words = f"equals the reference {fault.words}" if fault.equals else fault.words
+    also = f" (or {', or '.join(fault.others)})" if fault.others else ""
+    return f"{words}{also} [{', '.join(fault.kinds)}]"
+
+
+def _classes(check: Check) -> Iterator[Line]:
+    """Like a grader: the classes of layers that are right in one run, each that is not in a line of its own."""
+    bad = [one for one in check.classes if one.outcome != "PASS"]
+    good = [one.name for one in check.classes if one.outcome == "PASS"]
+    if good:
+        yield "layers", f"right on {len(good)} of {len(check.classes)} classes: {'; '.join(good)}"
+    together: dict[str, list[str]] = {}
+    for one in bad:
+        what = ", ".join(TITLES[name] for name in one.tensors) or safe(one.detail, SENTENCE)
+        together.setdefault(f"{one.outcome}  {what}", []).append(one.name)
+    for number, (what, names) in enumerate(together.items()):
+        yield ("" if good or number else "layers"), f"{what}: {'; '.join(names)}"
