@@ -157,11 +157,11 @@ def _bilinear(
 
 
 def _codes(count: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Two integers for each entry, no two entries with the same ratio of them."""
+    """Two random integers for each entry, spread so far apart that no two entries have one ratio of them."""
+    generator = torch.Generator().manual_seed(1)
     most = 2 ** min(BITS[dtype], 16)
-    first = torch.arange(count) + max(2, most // 2 - count)
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(1))
-    return first.double(), (order + max(2, most // 3 - count)).double()
+    first, second = (torch.randperm(most - 2, generator=generator)[:count] + 2 for _ in range(2))
+    return first.double(), second.double()
 
 
 def _one_hot(shape: Sizes, flat: int, dtype: torch.dtype) -> Tensor:
