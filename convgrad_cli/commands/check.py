@@ -81,7 +81,7 @@ def check_problem(
     target = make_target(problem, asked)
     try:
         found = examine(problem.spec, operands, target, arithmetic, names, problem.seed, progress)
-        bench = Bench(target, operands.input.dtype, problem.seed)
+        bench = Bench(target, operands.input.dtype, problem.seed, (problem.spec, operands))
         graded = grade(bench, problem.spec) if sweep and target.callable else ()
         bad = next((one.spec for one in graded if one.wrong), None)
         if bad is not None and found.verdict == "PASS":

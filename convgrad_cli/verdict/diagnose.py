@@ -16,6 +16,7 @@ from convgrad_cli.verdict.layers import MOST, classes, features, smaller
 from convgrad_cli.verdict.readout import NotRead, Recovered, recover
 
 SHRINK_SECONDS = 5.0
+GROWS = 1e-3  # of the largest element: what a large sum below loses of it
 KINDS = {  # the class of what fails under a condition only
     "repeat": ("F11", "differs between two calls with the same numbers"),
     "stride-0": ("F12", "is wrong where g is one number with stride 0, as y.sum().backward() hands it over"),
@@ -94,15 +95,33 @@ def diagnose(bench: Bench, spec: ConvSpec, found: Examination) -> Diagnosis | No
             continue
         guesses[name] = hypotheses(bench, study, name)
         if guesses[name] and asked:
-            told = [words_of(asked, name, guess) for guess in guesses[name]]
+            told = [words_of(bench, study, name, guess) for guess in guesses[name]]
             said = list(dict.fromkeys(words for _, words in told))
             named.append(Named(name, told[0][0], said[0], True, tuple(said[1:])))
+        elif asked:
+            named += _unsteady(bench, study, name)
     named += [one for one in _other_faults(found) if one.operand not in wrong]
     masks = {n: asked.actual[n] != asked.right[n] for n in wrong if asked and n in asked.actual}
     smallest = _shrunk(bench, study, wrong, guesses) if wrong else None
     boundary = _boundary(bench, study, wrong) if wrong else ()
     recovered, hidden = _recovered(bench, [one for one in (study, smallest) if one], tuple(masks))
     return Diagnosis(tuple(named), study, masks, recovered, hidden, smallest, boundary, bench.calls)
+
+
+def _unsteady(bench: Bench, spec: ConvSpec, name: str) -> Iterable[Named]:
+    """What two more calls with the same numbers show of a tensor that no formula explains."""
+    first = bench.ask(spec)
+    one, two = (bench.call(spec, first.operands) if first else None for _ in range(2))
+    if one is None or two is None or name not in one.actual or name not in two.actual:
+        return
+    grown, right = two.actual[name] - one.actual[name], one.right[name]
+    if not bool(grown.any()):
+        return
+    if bool(((grown - right).abs() <= GROWS * right.abs().max()).all()):
+        said = "grows by the reference with every call: the buffer is not cleared between calls"
+        yield Named(name, ("F10",), said, equals=False)
+    else:
+        yield Named(name, ("F11",), "differs between two calls with the same numbers", equals=False)
 
 
 def _studied(bench: Bench, spec: ConvSpec) -> ConvSpec:
@@ -147,9 +166,9 @@ def _shape_words(spec: ConvSpec, name: str, shape: tuple[int, ...]) -> str:
     rests = [(n + p - e) % s for n, p, e, s in zip(spec.input_size, pads, spec.kernel_extent, spec.stride, strict=True)]
     if len(shape) != len(right):
         return f"has {len(shape)} axes, not {len(right)}"
-    if any(pads) and space == tuple(n + p for n, p in zip(wanted, pads, strict=True)):
+    if name == "input" and any(pads) and space == tuple(n + p for n, p in zip(wanted, pads, strict=False)):
         return "has the size of the padded input: the padding is not cropped"
-    if any(rests) and space == tuple(n - r for n, r in zip(wanted, rests, strict=True)):
+    if name == "input" and any(rests) and space == tuple(n - r for n, r in zip(wanted, rests, strict=False)):
         return "lacks the remainder of the stride: rows that no placement reaches, whose gradient is 0"
     if sorted(shape) == sorted(right):
         return "has its axes in another order"

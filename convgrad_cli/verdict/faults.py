@@ -17,9 +17,10 @@ from convgrad_cli.gradients.by_hand import by_hand
 from convgrad_cli.gradients.target import Call, Target, TargetError
 from convgrad_cli.tensors.operands import Operands, Tensor
 from convgrad_cli.verdict.layers import needs, variations
-from convgrad_cli.verdict.mistakes import Mistake, changed, factors, mistakes, reproduce
+from convgrad_cli.verdict.mistakes import Mistake, Past, changed, factors, mistakes, reproduce
 from convgrad_cli.verdict.probes import TENSORS, dense
 
+OPERANDS = ("input", "weight", "grad_output")  # two mistakes may be made with one of them
 SETS = 3  # of numbers on a layer; what state is left over from a call shows in the next
 LAYERS = 12  # others that a name is held against
 SAID = 3  # names, where no layer parts them
@@ -27,11 +28,11 @@ SAID = 3  # names, where no layer parts them
 
 @dataclass(frozen=True)
 class Asked:
-    """What the code gave on one layer and one set of exact integers, in float64; `past` went in the call before."""
+    """What the code gave on one layer and one set of exact integers, in float64; `past`: earlier calls on it."""
 
     spec: ConvSpec
     operands: Operands
-    past: Operands | None
+    past: Past | None
     actual: Mapping[str, Tensor]
     right: Mapping[str, Tensor]
     misshapen: Mapping[str, tuple[int, ...]]
@@ -46,11 +47,11 @@ class Asked:
 class Bench:
     """Code under test, and all that it was asked. `calls` counts; `refused` says why a layer has no answer."""
 
-    def __init__(self, target: Target, dtype: torch.dtype, seed: int) -> None:
+    def __init__(self, target: Target, dtype: torch.dtype, seed: int, first: tuple[ConvSpec, Operands] | None) -> None:
         self.target, self.dtype, self.seed, self.calls = target, dtype, seed, 0
         self.refused: dict[ConvSpec, str] = {}
         self._asked: dict[tuple[ConvSpec, int], Asked | None] = {}
-        self._last: tuple[ConvSpec, Operands] | None = None
+        self._past: dict[ConvSpec, Past] = {first[0]: Past(first[1], None, {})} if first else {}
 
     def ask(self, spec: ConvSpec, which: int = 0) -> Asked | None:
         """The answer on numbers `which` of `spec`, asked once; None where the code gives none."""
@@ -69,7 +70,7 @@ class Bench:
 
     def call(self, spec: ConvSpec, operands: Operands, call: Call | None = None) -> Asked | None:
         """The answer on these operands, asked anew."""
-        last, self._last = self._last, (spec, operands)
+        past = self._past.get(spec)
         self.calls += 1
         try:
             answer = self.target.run(spec, operands, call or Call())
@@ -78,7 +79,7 @@ class Bench:
             return None
         actual = {name: tensor.double() for name, tensor in answer.gradients.named().items()}
         right = {name: t.double() for name, t in by_hand(spec, operands, tuple(actual)).named().items()}
-        past = last[1] if last and last[0] == spec else None
+        self._past[spec] = Past(past.first if past else operands, operands, actual)
         return Asked(spec, operands, past, actual, right, answer.misshapen)
 
 
@@ -116,7 +117,8 @@ def factor_of(spec: ConvSpec, label: str) -> float:
 def hypotheses(bench: Bench, spec: ConvSpec, name: str) -> list[Hypothesis]:
     """What the wrong tensor `name` on this layer is, the likelier first; several only where no layer parts them."""
     asked = [one for one in (bench.ask(spec, which) for which in reversed(range(SETS))) if one is not None]
-    asked = sorted((one for one in asked if name in one.actual), key=lambda one: name in one.wrong)[-2:]
+    told = [one for one in asked if name in one.actual]
+    asked = sorted(told, key=lambda one: (name in one.wrong, bool(one.past and one.past.answer)))[-2:]
     if not asked or name not in asked[-1].wrong:
         return []
     for found in (_singles(asked, name), _pairs(asked, name)):
@@ -161,10 +163,10 @@ def _pairs(asked: Sequence[Asked], name: str) -> Iterator[Hypothesis]:
         late = [one for one in some if one.before is None and one.route is None]
         for one in early:
             found = reproduce(last.spec, last.operands, name, [one])
-            if found is not None:
+            if found is not None and name != "output":
                 yield from (((one.key, other.key), changed(found, [other])) for other in late)
         for one, other in combinations(early, 2):
-            if one.site != other.site:
+            if one.site != other.site or one.site in OPERANDS:
                 yield (one.key, other.key), reproduce(last.spec, last.operands, name, [one, other])
 
     yield from _matching(asked, name, candidates(), labels)
@@ -221,12 +223,11 @@ def _parted(bench: Bench, spec: ConvSpec, name: str, found: list[Hypothesis]) ->
         answer = bench.ask(other) if bench.takes(other) else None
         if answer is None or name not in answer.actual:
             continue
-        if name in answer.wrong:
-            alive = [i for i in alive if found[i].holds(answer, name)]
-            if not alive:
-                return []
-        else:
-            alive = [i for i in alive if found[i].holds(answer, name)] or alive
+        holding = [i for i in alive if found[i].holds(answer, name)]
+        # Code for groups may do the same wrong thing to each group or to all channels; that contradicts nothing.
+        if not holding and name in answer.wrong and other.groups == spec.groups:
+            return []
+        alive = holding or alive
     kept: list[int] = []
     for i in alive:
         if all(frozenset((i, j)) in apart for j in kept):
@@ -234,13 +235,14 @@ def _parted(bench: Bench, spec: ConvSpec, name: str, found: list[Hypothesis]) ->
     return [found[i] for i in kept[:SAID]]
 
 
-def words_of(asked: Asked, name: str, guess: Hypothesis) -> tuple[tuple[str, ...], str]:
+def words_of(bench: Bench, spec: ConvSpec, name: str, guess: Hypothesis) -> tuple[tuple[str, ...], str]:
     """The classes of a hypothesis, and its words, which complete "equals the reference ..."."""
-    known = _known(asked, name)
+    asked = [one for one in (bench.ask(spec, which) for which in range(SETS)) if one is not None]
+    known = next(all_of for one in asked if set(guess.keys) <= set(all_of := _known(one, name)))
     steps = [known[key] for key in guess.keys if key in known]
     kinds, said = [step.kind for step in steps], [step.words for step in steps]
     if guess.factor:
         kinds.append("F9")
-        told = factors(asked.spec).get(guess.factor)
+        told = factors(spec).get(guess.factor)
         said.append(told[1] if told else f"multiplied by {float(guess.factor):.6g}")
     return tuple(dict.fromkeys(kinds)), ", and ".join(said)

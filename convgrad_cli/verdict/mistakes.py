@@ -37,6 +37,15 @@ WHOLE = "every"  # in a key: on all spatial axes at once
 
 
 @dataclass(frozen=True)
+class Past:
+    """Earlier calls on a layer: the operands of the first and of the last, and the answer to the last in float64."""
+
+    first: Operands
+    last: Operands | None
+    answer: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
 class Setup:
     """A layer and its operands as the code under test has them in mind."""
 
@@ -81,9 +90,13 @@ def reproduce(spec: ConvSpec, operands: Operands, name: str, mistakes: Sequence[
             setup = mistake.before(setup) if mistake.before else setup
     except SpecError:
         return None
+    bias = setup.operands.bias if name == "output" else None
+    if bias is not None:  # what happens to the sums happens before it is added
+        setup = Setup(replace(setup.spec, bias=False), replace(setup.operands, bias=None))
     route = next((mistake.route for mistake in mistakes if mistake.route), None)
     found = route(setup) if route else by_hand(setup.spec, setup.operands, (name,)).named()[name]
-    return changed(found, mistakes)
+    found = changed(found, mistakes)
+    return found if bias is None else found + bias.double().view(-1, *[1] * spec.dims)
 
 
 def changed(found: Tensor, mistakes: Sequence[Mistake]) -> Tensor:
@@ -93,10 +106,10 @@ def changed(found: Tensor, mistakes: Sequence[Mistake]) -> Tensor:
     return found
 
 
-def mistakes(spec: ConvSpec, operands: Operands, name: str, past: Operands | None = None) -> dict[str, Mistake]:
+def mistakes(spec: ConvSpec, operands: Operands, name: str, past: Past | None = None) -> dict[str, Mistake]:
     """Every mistake that the tensor `name` of this layer can show, by key; the likelier first.
 
-    `past` are the operands of the call before, where there was one: state may be left over from it.
+    State may be left over from the `past`.
     """
     found: dict[str, Mistake] = {}
     for mistake in _all(spec, operands, name, past):
@@ -104,7 +117,7 @@ def mistakes(spec: ConvSpec, operands: Operands, name: str, past: Operands | Non
     return found
 
 
-def _all(spec: ConvSpec, operands: Operands, name: str, past: Operands | None) -> Iterator[Mistake]:
+def _all(spec: ConvSpec, operands: Operands, name: str, past: Past | None) -> Iterator[Mistake]:
     if name != "bias":
         yield from _settings(spec)
     for operand in FACTORS[name]:
@@ -155,6 +168,12 @@ def _settings(spec: ConvSpec) -> Iterator[Mistake]:
                 "first": ((values[0],) * spec.dims, f"with the {what} of the first axis on every axis"),
                 "last": ((values[-1],) * spec.dims, f"with the {what} of the last axis on every axis"),
             }
+            if spec.dims == 3:
+                for i, j in combinations(range(3), 2):
+                    swapped = list(values)
+                    swapped[i], swapped[j] = values[j], values[i]
+                    axes = f"{AXIS_NAMES[3][i]} and {AXIS_NAMES[3][j]}"
+                    told[f"swapped-{i}-{j}"] = (tuple(swapped), f"with the {what} of {axes} exchanged")
             yield from _setting(spec, what, "F7", told, single=False)
     reach = tuple(d * (k - 1) for d, k in zip(dilation, spec.kernel_size, strict=True))
     others = {
@@ -260,6 +279,12 @@ def _changes(spec: ConvSpec, operand: str, letter: str, shape: Sizes) -> Iterato
                 words = f"with {letter} run through backwards on its {said} only"
                 yield f"flip-{key}", "F8", words, partial(torch.flip, dims=axes), set(axes) < set(space)
     yield from _rereads(letter, shape, names, space)
+    if spec.groups > 1:
+        axis = 0 if operand in ("weight", "bias") else len(spec.batch_shape)
+        block = (*shape[:axis], shape[axis] // spec.groups, *shape[axis + 1 :])
+        for key, kind, words, change, _ in _rereads(letter, block, names, space):
+            inside = partial(_by_group, change=change, axis=axis, groups=spec.groups)
+            yield f"{key}-by-group", kind, f"{words}, in each group", inside, False
     yield from _mixed_groups(spec, operand, letter, shape)
     yield from _left_out(spec, operand, letter, shape, names, space)
 
@@ -307,6 +332,10 @@ def _rereads(letter: str, shape: Sizes, names: Sequence[str], space: Sequence[in
             )
         yield f"{key}-out", kind, said[0], out, common
         yield f"{key}-in", kind, said[1], into, common
+
+
+def _by_group(tensor: Tensor, change: Change, axis: int, groups: int) -> Tensor:
+    return torch.cat([change(block) for block in tensor.tensor_split(groups, axis)], axis)
 
 
 def _read_out(tensor: Tensor, order: Sizes) -> Tensor:
@@ -417,13 +446,16 @@ def _left_out(
             _keep({i: range(1, shape[i] - 1) for i in space}),
             True,
         )
-    if operand not in ("weight", "bias"):
-        at, size = len(spec.batch_shape), shape[len(spec.batch_shape)] // spec.groups
-        if spec.groups > 1 and size > 1:
-            for key, inner in (("last", size - 1), ("first", 0)):
-                some = [group * size + inner for group in range(spec.groups)]
-                said = f"with only the {key} channel of each group of {letter}"
-                yield f"only-{key}-of-group", "F5", said, _keep({at: some}), True
+    at = 0 if operand in ("weight", "bias") else len(spec.batch_shape)
+    size = shape[at] // spec.groups
+    for key, inside, words in (
+        ("only-last", range(size - 1, size), "with only the last channel"),
+        ("only-first", range(1), "with only the first channel"),
+        ("no-last", range(size - 1), "without the last channel"),
+        ("no-first", range(1, size), "without the first channel"),
+    ):
+        some = [group * size + inner for group in range(spec.groups) for inner in inside]
+        yield f"{key}-of-group", "F5", f"{words} of each group of {letter}", _keep({at: some}), True
 
 
 def _keep(chosen: Mapping[int, list[int] | range]) -> Change:
@@ -466,11 +498,16 @@ def _related(spec: ConvSpec, name: str) -> Iterator[Mistake]:
         ("rest", "F1", f"{again} the remainder of the stride", _rest_repeated),
     ]
     for key, kind, words, relate in changes:
+        spaces = AXIS_NAMES[spec.dims]
+        for place in (WHOLE, *(spaces if spec.dims > 1 else ())):
 
-        def route(s: Setup, relate: Relate = relate) -> Tensor:
-            return _joined(s, name, [relate(axis) for axis in s.spec.axes])
+            def route(s: Setup, relate: Relate = relate, place: str = place) -> Tensor:
+                here = [place in (WHOLE, axis) for axis in AXIS_NAMES[s.spec.dims]]
+                axes = zip(s.spec.axes, here, strict=True)
+                return _joined(s, name, [relate(axis) if so else _usual(axis) for axis, so in axes])
 
-        yield Mistake(f"met-{key}", kind, words, "route", route=route)
+            said = words if place == WHOLE else f"{words}, on the {place} only"
+            yield Mistake(f"met-{key}-{place}", kind, said, "route", route=route, common=place == WHOLE)
 
 
 Relate = Callable[[Axis], Tensor]
@@ -490,6 +527,10 @@ def _pairs(axis: Axis, placements: int | None = None) -> Iterator[tuple[int, int
     for tap in range(axis.taps):
         for placement in range(axis.placements if placements is None else placements):
             yield tap, placement, placement * axis.stride + tap * axis.dilation - axis.padding
+
+
+def _usual(axis: Axis) -> Tensor:
+    return _meeting(axis, _pairs(axis))
 
 
 def _wrapped(axis: Axis) -> Tensor:
@@ -561,10 +602,7 @@ def _joined(s: Setup, name: str, relations: Sequence[Tensor]) -> Tensor:
     del given[name]
     meet = [f"{t}{q}{i}" for t, q, i in zip(taps, placed, positions, strict=True)]
     parts = ",".join([*(letters[which] for which in given), *meet])
-    found = torch.einsum(f"{parts}->{letters[name]}", *given.values(), *relations).reshape(spec.shape_of(name))
-    if name == "output" and s.operands.bias is not None:
-        found = found + s.operands.bias.double().view(-1, *[1] * spec.dims)
-    return found
+    return torch.einsum(f"{parts}->{letters[name]}", *given.values(), *relations).reshape(spec.shape_of(name))
 
 
 def _overwritten(spec: ConvSpec, name: str) -> Iterator[Mistake]:
@@ -593,7 +631,7 @@ def _overwritten(spec: ConvSpec, name: str) -> Iterator[Mistake]:
 # Other operands in place of the right ones
 
 
-def _substituted(spec: ConvSpec, operands: Operands, name: str, past: Operands | None) -> Iterator[Mistake]:
+def _substituted(spec: ConvSpec, operands: Operands, name: str, past: Past | None) -> Iterator[Mistake]:
     ones = {"input": "weight", "weight": "input"}
     if name in ones:
         replaced, kept = ones[name], name
@@ -629,20 +667,38 @@ def _substituted(spec: ConvSpec, operands: Operands, name: str, past: Operands |
             wide = bias_value.double()
             yield Mistake("bias-width", "F7", said, "bias", after=lambda t: t - wide.view(shape) + wide, common=False)
     if past is not None:
-        for operand in FACTORS[name]:
-            old = getattr(past, operand)
+        yield from _left_over(spec, name, past)
+
+
+def _left_over(spec: ConvSpec, name: str, past: Past) -> Iterator[Mistake]:
+    """State of earlier calls: their operands in place of these, or their results below these."""
+    for call, given in (("first", past.first), ("last", past.last)):
+        for operand in FACTORS[name] if given is not None else ():
+            old = getattr(given, operand)
             if old is None:
                 continue
 
             def stale(s: Setup, operand: str = operand, old: Tensor = old) -> Setup:
                 return _with(s, operand, old)
 
-            said = f"with the {LETTERS[operand]} of the call before: state is left over"
-            yield Mistake(f"stale-{LETTERS[operand]}", "F10", said, operand, stale, common=False)
-        before_it = by_hand(spec, past, (name,)).named().get(name)
-        if before_it is not None:
-            said = "plus that of the call before: the buffer is not cleared"
-            yield Mistake("plus-past", "F10", said, "result", after=lambda t: t + before_it, common=False)
+            said = f"with the {LETTERS[operand]} of {'the first call' if call == 'first' else 'the call before'}"
+            said += ": state is left over"
+            yield Mistake(f"stale-{call}-{LETTERS[operand]}", "F10", said, operand, stale, common=False)
+    for key, below, words in (
+        (
+            "right",
+            by_hand(spec, past.last, (name,)).named().get(name) if past.last else None,
+            "the gradient of the call before",
+        ),
+        ("answer", past.answer.get(name), "what the call before returned"),
+    ):
+        if below is not None:
+
+            def added(t: Tensor, below: Tensor = below) -> Tensor:
+                return t + below
+
+            said = f"plus {words}: the buffer is not cleared between calls"
+            yield Mistake(f"plus-{key}", "F10", said, "result", after=added, common=False)
 
 
 def _bias_axes(spec: ConvSpec) -> Iterator[Mistake]:
@@ -683,6 +739,9 @@ def _results(spec: ConvSpec, name: str) -> Iterator[Mistake]:
     for key, kind, words, change, common in _changes(spec, name, letter, shape):
         yield Mistake(f"result-{key}", kind, words, "result", after=change, common=common)
     space = [i for i, axis in enumerate(names) if axis in AXIS_NAMES[spec.dims]]
+    yield Mistake(
+        "result-zero", "F10", "times 0: nothing was added to it", "result", after=torch.zeros_like, common=False
+    )
     if name in ("input", "output"):
         rests = [0 if spec.transposed else (n + a + b - e) % s for n, (a, b), e, s in _axes(spec)]
         if name == "input" and any(rests):

@@ -316,6 +316,6 @@ def dense(spec: ConvSpec, dtype: torch.dtype, seed: int) -> Operands:
     high = DENSE if room >= DENSE**2 else 1
     found = _integers(spec, make, high, 1.0, 1.0)
     divisor = lcm(prod(spec.output_size) * (spec.batch_size or 1), spec.groups, 2)
-    if divisor * high**2 <= room:
+    if 8 * divisor * high**2 <= room:  # where state is left over, several are added
         found = replace(found, grad_output=found.grad_output * divisor)
     return found
