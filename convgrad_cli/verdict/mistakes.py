@@ -282,9 +282,9 @@ def _changes(spec: ConvSpec, operand: str, letter: str, shape: Sizes) -> Iterato
     if spec.groups > 1:
         axis = 0 if operand in ("weight", "bias") else len(spec.batch_shape)
         block = (*shape[:axis], shape[axis] // spec.groups, *shape[axis + 1 :])
-        for key, kind, words, change, _ in _rereads(letter, block, names, space):
+        for key, kind, words, change, common in _rereads(letter, block, names, space):
             inside = partial(_by_group, change=change, axis=axis, groups=spec.groups)
-            yield f"{key}-by-group", kind, f"{words}, in each group", inside, False
+            yield f"{key}-by-group", kind, f"{words}, in each group", inside, common
     yield from _mixed_groups(spec, operand, letter, shape)
     yield from _left_out(spec, operand, letter, shape, names, space)
 

@@ -311,7 +311,7 @@ def dense(spec: ConvSpec, dtype: torch.dtype, seed: int) -> Operands:
     g is a multiple of what gradients come to be divided by, where that still fits, so that a mean is exact as well.
     """
     make = _Numbers(spec, dtype, seed)
-    longest = max(float(term_counts(spec, name).max()) for name in TENSORS if spec.bias or name != "bias")
+    longest = max(1.0, *(float(term_counts(spec, n).max()) for n in TENSORS if spec.bias or n != "bias"))
     room = 2.0 ** BITS[dtype] / longest
     high = DENSE if room >= DENSE**2 else 1
     found = _integers(spec, make, high, 1.0, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def diagnosed(one, layer):
     return convgrad_cli.check(one.function, spec, framework=one.framework, conditions="all")
 
 
-@pytest.mark.parametrize("number, one", enumerate(WRONG), ids=[one.name for one in WRONG])
+@pytest.mark.parametrize(("number", "one"), list(enumerate(WRONG)), ids=[one.name for one in WRONG])
 def test_every_planted_mistake_is_named_or_localised(number, one):
     if one.name in OTHERWISE:
         pytest.skip("another test")
@@ -42,3 +43,122 @@ def test_every_planted_mistake_is_named_or_localised(number, one):
     assert {drawn.tensor for drawn in found.maps} == wrong
     named = {fault.tensor for fault in found.faults if fault.equals}
     assert named == (set() if one.name in UNNAMED else wrong), str(report)
+
+
+@pytest.mark.parametrize("one", [one for one in WRONG if one.name in OTHERWISE], ids=lambda one: one.name)
+def test_what_shows_only_sometimes_is_told_by_its_class(one):
+    found = diagnosed(one, one.layers[0]).diagnosis
+    kinds = {kind for fault in found.faults for kind in fault.kinds}
+    wanted = {"second call": {"F10", "F11"}, "weight alone": {"F16"}, "always": {"F14"}}.get(one.shows, {"F12"})
+    assert kinds & wanted
+
+
+@pytest.mark.parametrize("one", CORRECT, ids=lambda one: one.name)
+def test_right_code_gets_no_diagnosis(one):
+    """Right by FFT: the verdict says that it leaks, and no formula is named."""
+    report = convgrad_cli.check(one.function, make_spec(**one.layers[0]), framework=one.framework)
+    if one.exact:
+        assert (report.check.verdict, report.diagnosis) == ("PASS", None)
+    else:
+        assert not any(fault.equals for fault in report.diagnosis.faults)
+
+
+@pytest.mark.parametrize("one", REPORTS, ids=lambda one: one.name)
+def test_faults_of_public_reports_fail_with_a_diagnosis(one):
+    report = diagnosed(one, one.layers[0])
+    assert report.check.verdict == "FAIL"
+    assert report.diagnosis.maps or report.diagnosis.faults
+
+
+BACKWARD = """
+import numpy as np
+
+def backward(x, w, b, g, *, stride, padding):
+    (sh, sw), (ph, pw), (kh, kw) = stride, padding, w.shape[2:]
+    xp = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
+    dx, dw = np.zeros_like(xp), np.zeros_like(w)
+    for i in range(g.shape[2]):
+        for j in range(g.shape[3]):
+            window = np.s_[:, :, i * sh : i * sh + kh, j * sw : j * sw + kw]
+            dw += np.einsum("nchw,no->ochw", xp[window], g[:, :, i, j])
+            dx[window] += np.einsum("ochw,no->nchw", KERNEL, g[:, :, i, j])
+    return dx[:, :, ph : ph + x.shape[2], pw : pw + x.shape[3]], dw, g.sum((0, 2, 3))
+"""
+LAYER = shlex.split("--in-channels 3 --out-channels 4 --batch 2 --size 7x6 --kernel 3x2 --stride 2 --padding 1")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "right.py").write_text(BACKWARD.replace("KERNEL", "w"))
+    (tmp_path / "mine.py").write_text(BACKWARD.replace("KERNEL", "w[:, :, ::-1, ::-1]"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_sums_are_expressions_that_evaluate_to_what_the_code_gives(folder):
+    """Both expressions on numbers of our own: one gives the right element, the other that of the code."""
+    namespace: dict = {}
+    exec((folder / "mine.py").read_text(), namespace)
+    spec = make_spec(in_channels=2, out_channels=3, input_size=(6, 5), kernel_size=(3, 2), batch_size=2)
+    [one] = convgrad_cli.check(namespace["backward"], spec).diagnosis.recovered
+    generator = torch.Generator().manual_seed(5)
+    x, w, g = (
+        torch.randint(1, 9, spec.shape_of(name), generator=generator).double() for name in ("input", "weight", "output")
+    )
+    dx, _, _ = namespace["backward"](*(t.numpy() for t in (x, w)), None, g.numpy(), stride=(1, 1), padding=(0, 0))
+    letters = {"x": x, "w": w, "g": g}
+    assert float(eval(one.yours, letters)) == dx[one.index]
+    leaf = x.clone().requires_grad_()
+    (torch.nn.functional.conv2d(leaf, w) * g).sum().backward()
+    assert float(eval(one.right, letters)) == float(leaf.grad[one.index])
+    assert one.right != one.yours
+
+
+def test_the_command_line_names_the_mistake_and_a_smallest_layer_that_shows_it(folder):
+    done = call("check", "mine.py::backward", *LAYER)
+    assert done.status == 1
+    assert "equals the reference with the kernel not rotated [F8]" in " ".join(done.out.split())
+    assert "right whenever kernel = 1" in done.out
+    line = next(line for line in done.out.splitlines() if line.startswith("smallest")).split(maxsplit=1)[1]
+    again = call(*shlex.split(line)[1:])
+    assert again.status == 1
+    assert "with the kernel not rotated" in " ".join(again.out.split())
+
+
+def test_hints_give_away_a_step_at_a_time(folder):
+    told = [call("check", "mine.py::backward", *LAYER, "--hint", str(level)).out for level in (1, 2, 3, 4)]
+    steps = ("# # ", "it is about the order in which w", "with the kernel not rotated", "\nyours ")
+    for level, text in enumerate(told):
+        shown = [step in " ".join(text.split(" ")) for step in steps]
+        assert shown == [True, level == 1, level >= 2, level == 3], text
+    assert "about" not in told[0].split("where")[1]
+    assert all(".sum()" not in text for text in told[:3])
+    assert call("check", "mine.py::backward", "--hint", "5").err.startswith("convgrad: --hint must be from 1")
+
+
+def test_without_a_layer_code_is_graded_by_classes_of_layers(folder):
+    right, wrong = call("check", "right.py::backward"), call("check", "mine.py::backward")
+    assert right.status == 0
+    assert "right on 14 of 14 classes" in right.out  # those without dilation and groups, of which it can't be told
+    assert wrong.status == 1
+    assert "right on 1 of 14 classes: kernel 1" in wrong.out
+    assert "no layer was given; 14 classes of layers were tried" in right.err
+
+
+def test_a_fault_of_one_class_is_found_without_a_layer(folder):
+    text = BACKWARD.replace("KERNEL", "w").replace("i * sh : i * sh + kh", "i * sw : i * sw + kh")
+    (folder / "axes.py").write_text(text)
+    done = call("check", "axes.py::backward")
+    assert done.status in (1, 2)
+    assert "stride of its own on each axis" in done.out
+
+
+def test_json_and_python_hold_the_same_diagnosis(folder):
+    document = call("check", "mine.py::backward", *LAYER, "-f", "json")
+    assert document.status == 1
+
+    found = json.loads(document.out)
+    Draft202012Validator(schema()).validate(found)
+    assert found["check"]["diagnosis"]["faults"][0]["words"] == "with the kernel not rotated"
+    with pytest.raises(AssertionError, match="with the kernel not rotated"):
+        assert_gradients("mine.py::backward", input_size=5, kernel_size=3)
