@@ -24,7 +24,7 @@ KINDS = {  # the class of what fails under a condition only
     "stride-0": ("F12", "is wrong where g is one number with stride 0, as y.sum().backward() hands it over"),
     "only ": ("F16", "depends on which other gradients are asked for"),
     "buffers": ("F10", "reads a buffer that was not cleared"),
-    "gradients there": ("F10", "does not add to the gradient that is there"),
+    "gradients already": ("F10", "does not add to the gradient that is there"),
 }
 
 
