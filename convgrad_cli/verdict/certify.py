@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 from math import log2
 
+import numpy
 import torch
 
 from convgrad_cli.geometry.derivation import formula
@@ -116,10 +116,9 @@ class Certificate:
 
     def _find_wrong(self, arithmetic: Arithmetic) -> Tensor:
         found = torch.cat([torch.zeros(0, dtype=torch.long), *self._blocks(arithmetic, -1)])
-        if len(found) > FEW and self.spec.macs > CHEAP:
-            part = part_of_magnitude(self.spec, self.operands, self.operand)
-            if part is not None:
-                found = found[self._beyond(arithmetic, found, part.flatten()[found].double(), -1)]
+        if self.spec.macs > CHEAP:
+            part = part_of_magnitude(self.spec, self.operands, self.operand, found)
+            found = found[self._beyond(arithmetic, found, part, -1)]
         if not len(found):
             return found
         sizes = self._magnitudes(found)
@@ -141,20 +140,18 @@ class Certificate:
         size = max(1, BLOCK // len(self._terms)) * len(self._terms)
         factor = bound.magnitude + bound.value + sign * self.reference.roundoff * self._terms
         factor, constant = (part.repeat(size // len(self._terms)) for part in (factor, bound.constant))
-        finite = bool(actual.sum().isfinite())
-        look: Callable[..., Tensor] = partial(_far, finite=finite)
-        if sign < 0 and low is None and finite and actual.dtype == torch.float32:
+        look: Callable[..., Tensor] = _room
+        if sign < 0 and low is None and actual.dtype == torch.float32:
             factor = (factor * (1 - 2.0**-20) - 2.0**-23).float().clamp_(min=0)
-            look = _far_in_float32
+            look = _room_in_float32
         for top in range(0, len(exact), size):
             here = slice(top, top + size)
             count = len(exact[here])
-            beyond = look(
-                actual[here], exact[here], None if low is None else low[here], factor[:count], constant[:count]
-            )
-            found = beyond.nonzero().flatten()
+            room = look(actual[here], exact[here], None if low is None else low[here], factor[:count], constant[:count])
+            # NumPy takes a third of the time of torch for both steps. What is no number is beyond.
+            found = numpy.flatnonzero(~(room.numpy() >= 0))
             if len(found):
-                yield found + top
+                yield torch.from_numpy(found + top)
 
     def _beyond(self, arithmetic: Arithmetic, flat: Tensor, size: Tensor, sign: int) -> Tensor:
         """Which elements are beyond their bounds, less or plus what the reference may be off; `size`: at most S."""
@@ -210,21 +207,18 @@ class Certificate:
         return tuple(reversed(index))
 
 
-def _far(
-    actual: Tensor, exact: Tensor, low: Tensor | None, factor: Tensor, constant: Tensor, *, finite: bool
-) -> Tensor:
-    """Where |actual - exact| is more than factor * |exact| + constant."""
+def _room(actual: Tensor, exact: Tensor, low: Tensor | None, factor: Tensor, constant: Tensor) -> Tensor:
+    """How far |actual - exact| is within factor * |exact| + constant; less than 0 is beyond."""
     error = actual - exact  # in float64, whatever `actual` is
     error = (error if low is None else error.sub_(low)).abs_()
-    allowed = exact.abs().mul_(factor).add_(constant)
-    # Only where there are NaN do the two differ.
-    return error > allowed if finite else ~(error <= allowed)
+    return exact.abs().mul_(factor).add_(constant).sub_(error)
 
 
-def _far_in_float32(actual: Tensor, exact: Tensor, low: None, factor: Tensor, constant: Tensor) -> Tensor:
+def _room_in_float32(actual: Tensor, exact: Tensor, low: None, factor: Tensor, constant: Tensor) -> Tensor:
     """The same in half the time, with a `factor` that leaves room for rounding `exact` and for what is computed here.
 
     Where `exact` is so small that rounding it is no longer a matter of its last bits, the constant left out is larger.
     """
     near = exact.float()
-    return (actual - near).abs_() > near.abs_().mul_(factor)
+    error = (actual - near).abs_()
+    return near.abs_().mul_(factor).sub_(error)

@@ -278,10 +278,10 @@ def _sums(spec: ConvSpec, make: _Numbers, bits: int) -> Iterator[Probe]:
     operands = _near(spec, make, bits, most)
     proved = tuple(name for name in TENSORS if spec.bias or name != "bias")
     if operands is not None:
-        yield Probe("sums", operands, proved, "sum", most)
+        yield Probe("sums", operands, proved)
     operands = _near(spec, make, bits, accumulator) if narrow else None
     if operands is not None:
-        yield Probe("overflow", _half_negative(operands), proved, "sum", accumulator)
+        yield Probe("overflow", _half_negative(operands), proved)
 
 
 def _near(spec: ConvSpec, make: _Numbers, bits: int, most: float) -> Operands | None:

@@ -16,16 +16,18 @@ from math import ceil, frexp, isfinite, log2, prod
 
 import torch
 
+from convgrad_cli.geometry.axis import Pair
 from convgrad_cli.geometry.derivation import formula
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.gradients.by_hand import by_hand
-from convgrad_cli.tensors.operands import Operands, Tensor
+from convgrad_cli.tensors.operands import Operands, Tensor, pad_input
 from convgrad_cli.verdict.bounds import ROUNDOFF, term_counts
 
 FACTORS = {"output": ("input", "weight"), "weight": ("input", "grad_output"), "input": ("weight", "grad_output")}
 SLICES = 14  # of about 20 bits: beyond them a number has no part in any sum that float64 could tell from another
-PART = 64  # a magnitude is first taken over one in so many terms, and no fewer than ...
-LEAST = 8  # ... so many channels, or rows of so many; that proves nearly all elements
+PART = 64  # a magnitude is first taken over one in so many channels, and no fewer than ...
+LEAST = 8  # ... so many, or over so many samples and placements; that proves nearly all elements
+TOGETHER = 2**15  # elements whose terms are gathered at a time
 
 
 @dataclass(frozen=True)
@@ -61,40 +63,78 @@ def magnitude(spec: ConvSpec, operands: Operands, operand: str) -> Tensor:
     return by_hand(spec, operands, (operand,), each=lambda t: t.double().abs()).named()[operand]
 
 
-def part_of_magnitude(spec: ConvSpec, operands: Operands, operand: str) -> Tensor | None:
-    """A lower limit of sum|t| of every element, from some of its terms and in float32; None where that saves nothing.
+def part_of_magnitude(spec: ConvSpec, operands: Operands, operand: str, flat: Tensor) -> Tensor:
+    """A lower limit of sum|t| of the elements at flat indices, from a few of their terms.
 
-    The weight's gradient is taken over the first rows of one sample, the input's and the output over a part of the
-    channels that they are summed over.
+    Those are at one tap and over a part of the channels; for the weight's gradient, at a few placements.
     """
-    summed = {"output": spec.in_channels, "input": spec.out_channels}.get(operand, 0)
-    if operand == "weight":
-        some, given = _first_rows(*part_of(spec, operands, samples=slice(1)))
-    elif summed > LEAST and spec.groups == 1:
-        axis = "in_channels" if operand == "output" else "out_channels"
-        some, given = part_of(spec, operands, **{axis: slice(max(LEAST, summed // PART))})
-    else:
-        return None
-    least = by_hand(some, given, (operand,), each=lambda t: t.float().abs()).named()[operand]
-    # float32 adds positive numbers with a relative error of at most n * u; not finite: it was too narrow.
-    short = 1 - float(term_counts(some, operand).max()) * 2.0**-23
-    return least.mul_(max(0.0, short)).nan_to_num_(nan=0.0, posinf=0.0)
+    if operand == "bias":
+        return torch.zeros(flat.shape, dtype=torch.float64)
+    x = pad_input(spec, operands.input) if spec.has_padded_input else operands.input
+    sides = (operands.grad_output, x) if spec.transposed else (x, operands.grad_output)
+    terms = _terms_of_weight if operand == "weight" else partial(_terms_of_side, operand=operand)
+    found = [torch.zeros(0, dtype=torch.float64)]
+    for some in torch.split(flat, TOGETHER):
+        index = [i.unsqueeze(1) for i in torch.unravel_index(some, spec.shape_of(operand))]
+        left, right, there = terms(spec, *sides, operands.weight, index)
+        found.append((left.double() * right).abs_().mul_(there).sum(1))
+    # float64 adds few positive numbers with a relative error far below this; not finite: they were too large.
+    return torch.cat(found).mul_(1 - 2.0**-40).nan_to_num_(nan=0.0, posinf=0.0)
 
 
-def _first_rows(spec: ConvSpec, operands: Operands) -> tuple[ConvSpec, Operands]:
-    """The layer as far as it makes the first quarter of the output's rows, or a few more of a small one."""
-    (before, _), sizes = spec.padding[0], spec.output_size
-    rows = max(sizes[0] // 4, min(sizes[0], -(-4 * LEAST // prod(sizes[1:]))))
-    needed = (rows - 1) * spec.stride[0] + spec.kernel_extent[0] - before
-    if spec.transposed or spec.has_padded_input or min(rows, needed, before + 1) < 1:
-        return spec, operands
-    kept = min(needed, spec.input_size[0])
-    axis = len(spec.batch_shape) + 1
-    cut = replace(
-        operands, input=operands.input.narrow(axis, 0, kept), grad_output=operands.grad_output.narrow(axis, 0, rows)
+def _terms_of_weight(
+    spec: ConvSpec, positions: Tensor, placements: Tensor, weight: Tensor, index: list[Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The factors of a few terms of each element, [element, term], and which of them there are.
+
+    They are those of up to LEAST samples, and of as many placements in a row.
+    """
+    row, column, *taps = index
+    lead = [torch.arange(min(LEAST, size)).repeat_interleave(LEAST) for size in spec.batch_shape]
+    step = torch.arange(LEAST).repeat(len(lead[0]) // LEAST if lead else 1)
+    tables = [_starts(axis.at_tap, axis.taps) for axis in spec.axes]
+    placed, met, count = zip(
+        *([part[tap] for part in table] for table, tap in zip(tables, taps, strict=True)), strict=True
     )
-    pads = ((before, needed - kept), *spec.padding[1:])
-    return replace(spec, input_size=(kept, *spec.input_size[1:]), padding=pads), cut
+    there = (step < count[-1]) & torch.stack([c > 0 for c in count]).all(0)
+    step = step.where(there, 0)
+    placed, met = (*placed[:-1], placed[-1] + step), (*met[:-1], met[-1] + step * spec.axes[-1].stride)
+    group = row // (weight.shape[0] // spec.groups)
+    return positions[(*lead, group * weight.shape[1] + column, *met)], placements[(*lead, row, *placed)], there
+
+
+def _terms_of_side(
+    spec: ConvSpec, positions: Tensor, placements: Tensor, weight: Tensor, index: list[Tensor], *, operand: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same for elements of the output or the input's gradient: one tap, and a part of the channels."""
+    on_positions = (operand == "input") != spec.transposed
+    (*lead, channel), sites = index[: -spec.dims], index[-spec.dims :]
+    if on_positions and spec.has_padded_input:
+        sites = [site + before for site, (before, _) in zip(sites, spec.padding, strict=True)]
+    tables = [
+        _starts(axis.at_position, axis.positions, against=True)
+        if on_positions
+        else _starts(axis.at_placement, axis.placements)
+        for axis in spec.axes
+    ]
+    taps, others, count = zip(
+        *([part[site] for part in table] for table, site in zip(tables, sites, strict=True)), strict=True
+    )
+    there = torch.stack([c > 0 for c in count]).all(0)
+    own, far = (spec.position_channels, placements) if on_positions else (spec.placement_channels, positions)
+    summed = far.shape[len(lead)] // spec.groups
+    some = torch.arange(min(summed, max(LEAST, summed // PART)))
+    group = channel // (own // spec.groups)
+    other = group * summed + some
+    place = (other, channel % weight.shape[1]) if on_positions else (channel, some)
+    return far[(*lead, other, *others)], weight[(*place, *taps)], there
+
+
+def _starts(find: Callable[[int], Pair | None], size: int, *, against: bool = False) -> tuple[Tensor, ...]:
+    """Where the meetings of each index of an axis start on the two other sides, and how many there are."""
+    pairs = (find(i) for i in range(size))
+    rows = [(p[0].start, p[1].stop - 1 if against else p[1].start, p[0].count) if p else (0, 0, 0) for p in pairs]
+    return torch.tensor(rows).unbind(1)
 
 
 def part_of(

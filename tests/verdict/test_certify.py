@@ -54,6 +54,13 @@ def test_rounded_once_is_right_and_the_bound_decides(dtype, cheap, monkeypatch):
                 assert bool((found[decided] == wrong).all())
 
 
+def test_what_overflows_float32_is_no_small_number():
+    operands = Operands(torch.full((1, 1, 1), 1e25), torch.ones(1, 1, 1), None, torch.full((1, 1, 1), 1e20))
+    for actual, wrong in ((1.0, [0]), (float("inf"), [])):
+        found = certificate(ONE, operands, "weight", torch.full((1, 1, 1), actual))
+        assert found.wrong(DIRECT).tolist() == wrong
+
+
 def test_what_lies_on_the_border_is_settled_exactly():
     # x * w = 1 + 2^-24 + 2^-47 + ..., half way between two float32 numbers and a little more: down is wrong, up right.
     x, w = torch.tensor([[[1 + 2.0**-12]]]), torch.tensor([[[1 + 2.0**-12]]])
