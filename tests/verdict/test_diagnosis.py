@@ -162,3 +162,13 @@ def test_json_and_python_hold_the_same_diagnosis(folder):
     assert found["check"]["diagnosis"]["faults"][0]["words"] == "with the kernel not rotated"
     with pytest.raises(AssertionError, match="with the kernel not rotated"):
         assert_gradients("mine.py::backward", input_size=5, kernel_size=3)
+
+
+def test_the_readme_counts_what_these_tests_hold():
+    text = " ".join((PLANTED.parents[1] / "README.md").read_text(encoding="utf-8").split())
+    named = len(WRONG) - len(OTHERWISE) - len(UNNAMED)
+    assert f"Of {len(WRONG)} mistakes planted" in text
+    assert f"{sum(len(one.classes) > 1 for one in WRONG)} of them two at once), {named} are named in every" in text
+    assert f"{len(OTHERWISE)} are told by their class" in text
+    assert f"and {len(UNNAMED)} are only localised" in text
+    assert f"No right implementation of {len(CORRECT)} is given a name" in text
