@@ -112,7 +112,10 @@ def command(
     choose_hint(check.hint)
     asked = _target(target, check)
     check_options(asked)
-    if numbers.g is None and numbers.loss is None:
+    saved = any((asked.grad_input, asked.grad_weight, asked.grad_bias))
+    if (
+        numbers.g is None and numbers.loss is None and not saved
+    ):  # a saved gradient is that of y.sum() unless g is given
         numbers = replace(numbers, g="randn")
     bare = not read_settings(layer) and numbers.x is None and numbers.w is None
     problem = read_problem(layer, numbers, LAYER if bare else None)

@@ -11,7 +11,7 @@ from convgrad_cli.commands.arguments import problem_from
 from convgrad_cli.commands.describe import tensor_data
 from convgrad_cli.commands.diagnosis import EVERYTHING, describe_diagnosis, graded_check, hinted, sweep_note
 from convgrad_cli.commands.inspect import operands_by_name, setting
-from convgrad_cli.commands.target_options import TargetOptions
+from convgrad_cli.commands.target_options import SAVED, TargetOptions
 from convgrad_cli.commands.targets import make_target
 from convgrad_cli.commands.verdicts import describe_check, tables_of
 from convgrad_cli.errors import ConvGradError
@@ -40,18 +40,19 @@ def check(
     """The verdict on code that computes the gradients of a convolution; `report.check` holds it.
 
     `target` is a Python function, `"file.py::function"`, `"package.module:function"`, or None for torch's autograd;
-    `layer` and the numbers are given as for `inspect`, and g is random unless it or `loss` is given. `conditions` is
-    "all", "none" or a list such as "repeat, masks". Without a layer, classes of layers are tried. `hint` from 1 to 4
-    says how much of a diagnosis is given away: where, the concept, the fault, everything. Further keywords are those
-    of TargetOptions: `forward`,
-    `convention`, `command`, `grad_input`, `grad_weight`, `grad_bias`, `framework`, `layout`, `weight_layout`,
-    `scalars`, `timeout`, and torch's flags. Raises ConvGradError where there is nothing to judge.
+    `layer` and the numbers are given as for `inspect`; g is random unless it or `loss` is given, and all ones for saved
+    gradients. `conditions` is "all", "none" or a list such as "repeat, masks". Without a layer, classes of layers are
+    tried. `hint` from 1 to 4 says how much of a diagnosis is given away: where, the concept, the fault, everything.
+    Further keywords are those of TargetOptions: `forward`, `convention`, `command`, `grad_input`, `grad_weight`,
+    `grad_bias`, `framework`, `layout`, `weight_layout`, `scalars`, `timeout`, and torch's flags. Raises ConvGradError
+    where there is nothing to judge.
 
     >>> check(layer="Conv2d(2, 3, 3)", input_size=5).check.verdict
     'PASS'
     """
     asked = {name: options.pop(name) for name in TARGET_KEYWORDS if name in options}
-    if options.get("grad_output") is None and options.get("loss") is None:
+    saved = any(asked.get(name) is not None for name in SAVED)
+    if options.get("grad_output") is None and options.get("loss") is None and not saved:
         options["grad_output"] = "randn"
     named = (*LAYER_KEYWORDS, "input", "weight")
     bare = layer is None and not any(options.get(name) is not None for name in named)

@@ -23,9 +23,11 @@ def make_target(problem: Problem, asked: TargetOptions) -> Target:
     if not asked.kinds():
         flags = {field.name: getattr(asked, field.name) for field in fields(Flags)}
         return TorchTarget(run_device(problem), Flags(**flags))
-    if problem.device not in ("cpu", "auto"):
+    on_device = asked.command is None and (asked.forward is not None or asked.framework == "torch")
+    if problem.device not in ("cpu", "auto") and not on_device:
         raise ConvGradError(
-            f"--device {problem.device} is for torch's own gradients; your code gets tensors of the CPU"
+            f"--device {problem.device} is for torch's own gradients, --forward and --as torch; "
+            "other code gets arrays of the CPU"
         )
     if asked.command is not None:
         return command_target(asked.command, asked.timeout)

@@ -33,7 +33,7 @@ class LocalWorker:
             return self._subject.answer(question, blocks)
         except Refusal as error:
             return {"error": str(error)}, {}
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise TargetError(self.said(f"raised {type(error).__name__}: {error}")) from error
 
     def said(self, error: object) -> str:

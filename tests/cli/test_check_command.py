@@ -343,3 +343,41 @@ def test_help_names_every_verdict_option():
     assert done.status == 0
     for option in ("--forward", "--exec", "--grad-weight", "--arithmetic", "--conditions", "--timeout", "--tf32"):
         assert option in done.out
+
+
+def test_an_answer_in_float64_is_as_right_as_one_in_float32():
+    """Code that sums in double, or in a language that knows nothing else."""
+
+    def wide(x, w, b, g, *, stride, padding):
+        x, w, g = (torch.tensor(t, dtype=torch.float64) for t in (x, w, g))
+        dx = torch.nn.grad.conv2d_input(x.shape, w, g, stride, padding)
+        return dx.numpy(), torch.nn.grad.conv2d_weight(x, w.shape, g, stride, padding).numpy(), None
+
+    report = convgrad_cli.check(wide, in_channels=2, out_channels=3, input_size=6, kernel_size=3, stride=2, padding=1)
+    assert report.check.verdict == "PASS", str(report)
+
+
+def test_a_function_of_this_process_that_exits_ends_nothing():
+    def leave(x, w, b, g):
+        raise SystemExit(0)
+
+    with pytest.raises(ConvGradError, match="raised SystemExit"):
+        convgrad_cli.check(leave, input_size=5)
+
+
+def test_a_saved_gradient_without_g_is_that_of_the_sum(tmp_path):
+    x = torch.randn(1, 1, 5, 5, generator=torch.Generator().manual_seed(1))
+    w = torch.ones(1, 1, 3, 3)
+    grad = torch.nn.grad.conv2d_weight(x, w.shape, torch.ones(1, 1, 3, 3))
+    np.savez(tmp_path / "saved.npz", x=x, w=w, grad=grad)
+    saved = f"{tmp_path}/saved.npz::"
+    done = call("check", "--x", f"{saved}x", "--w", f"{saved}w", "--grad-weight", f"{saved}grad")
+    assert done.status == 0, done.out
+
+
+def test_a_device_that_is_not_there_is_refused_for_torch_code_as_for_torch(folder):
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    assert "cuda" in check(folder, "mine.py::backward", "--as", "torch", "--device", "cuda").err
+    refused = check(folder, "mine.py::backward", "--device", "cuda").err
+    assert refused.endswith("other code gets arrays of the CPU\n")
