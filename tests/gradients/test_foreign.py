@@ -22,7 +22,7 @@ from convgrad_cli.errors import ConvGradError
 from convgrad_cli.geometry.spec import make_spec
 from convgrad_cli.gradients.by_hand import by_hand
 from convgrad_cli.gradients.foreign import FunctionTarget, function_target
-from convgrad_cli.gradients.target import Answer, Call, TargetError, lay_out
+from convgrad_cli.gradients.target import SETTINGS, Answer, Call, TargetError, lay_out
 
 TARGETS = Path(__file__).parent / "targets"
 LOOPS = f"{TARGETS / 'loops.py'}::"
@@ -95,7 +95,7 @@ def test_facts_say_what_was_run(everything):
     [fact] = everything.facts
     assert re.fullmatch(r".*loops\.py::everything, sha256 [0-9a-f]{64}, runs in a process of its own", fact)
     assert everything.callable
-    assert everything.allows == {"layouts", "groups"}
+    assert everything.allows == {"layouts", *SETTINGS}
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
@@ -205,7 +205,7 @@ def test_keywords_are_those_of_the_signature(written):
     assert "(1, ((0, 1), (0, 1)), (1, 1), (0, 0), False, 'circular')" in refusal(target, spec)
     target = written("raise ValueError(sorted(rest.items()))", signature="*operands, **rest")
     assert "[('dilation', (1, 1)), ('groups', 1), ('padding', (0, 0)), ('stride', (1, 1))]" in refusal(target)
-    assert target.allows == {"layouts", "groups"}
+    assert target.allows == {"layouts", *SETTINGS}
 
 
 @pytest.mark.parametrize("signature", ["x, w, g", "x, w, b, g, size", "x, w, b, *, stride", "x, w, padding, b, g"])
@@ -219,11 +219,11 @@ def test_a_signature_that_does_not_fit_is_shown(written, signature):
 def test_masks_and_buffers():
     operands = integer_operands(PLAIN)
     target = function_target(LOOPS + "masked")
-    assert target.allows == {"layouts", "wanted", "groups"}
+    assert target.allows == {"layouts", "wanted", *SETTINGS}
     assert_right(target.run(PLAIN, operands, Call(wanted=("weight",))), PLAIN, operands, ("weight",))
     target.close()
     target = function_target(LOOPS + "fills")
-    assert target.allows == {"layouts", "poison", "groups"}
+    assert target.allows == {"layouts", "poison", *SETTINGS}
     assert_right(target.run(PLAIN, operands), PLAIN, operands)
     found = target.run(PLAIN, operands, Call(poison=True, wanted=("input",))).gradients
     assert found.input.isnan().all()
@@ -615,7 +615,7 @@ FORWARD = f"{TARGETS / 'differentiable.py'}::"
 class TestForward:
     def test_a_function(self):
         target, operands = function_target(FORWARD + "forward", kind="forward"), integer_operands(PLAIN)
-        assert target.allows == {"layouts", "wanted", "accumulate", "groups"}
+        assert target.allows == {"layouts", "wanted", "accumulate", *SETTINGS}
         names = ("output", "weight", "input", "bias")
         assert_right(target.run(PLAIN, operands), PLAIN, operands, names)
         for layout in LAYOUTS[1:4]:
@@ -660,7 +660,7 @@ class TestForward:
 class TestTensors:
     def test_a_backward(self):
         target, operands = function_target(FORWARD + "backward", framework="torch"), integer_operands(PLAIN)
-        assert target.allows == {"layouts", "wanted", "poison", "groups"}
+        assert target.allows == {"layouts", "wanted", "poison", *SETTINGS}
         assert_right(target.run(PLAIN, operands), PLAIN, operands)
         assert_right(target.run(PLAIN, operands, Call(wanted=("input",))), PLAIN, operands, ("input",))
         target.close()
