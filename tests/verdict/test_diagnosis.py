@@ -31,10 +31,11 @@ def diagnosed(one, layer):
     return convgrad_cli.check(one.function, spec, framework=one.framework, conditions="all")
 
 
-@pytest.mark.parametrize(("number", "one"), list(enumerate(WRONG)), ids=[one.name for one in WRONG])
+ALWAYS = [(number, one) for number, one in enumerate(WRONG) if one.name not in OTHERWISE]
+
+
+@pytest.mark.parametrize(("number", "one"), ALWAYS, ids=[one.name for _, one in ALWAYS])
 def test_every_planted_mistake_is_named_or_localised(number, one):
-    if one.name in OTHERWISE:
-        pytest.skip("another test")
     report = diagnosed(one, one.layers[number % len(one.layers)])
     found = report.diagnosis
     assert report.check.verdict == "FAIL"
