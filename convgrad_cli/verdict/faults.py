@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import isfinite
 
 import torch
 
@@ -198,7 +199,7 @@ def _matching(
         here = float(found.flatten()[at])
         if here == peak:
             guesses = [""]
-        elif not here or not peak or peak != peak:
+        elif not here or not peak or not isfinite(peak) or not isfinite(here):
             continue
         elif keys and abs(peak / here - 1) < 1e-6:
             guesses = [ROUNDED]
