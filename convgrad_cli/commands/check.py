@@ -15,8 +15,9 @@ from convgrad_cli.commands.target_options import SAVED, TargetOptions
 from convgrad_cli.commands.targets import make_target
 from convgrad_cli.commands.verdicts import describe_check, tables_of
 from convgrad_cli.errors import ConvGradError
+from convgrad_cli.findings import Check
 from convgrad_cli.gradients.target import Target
-from convgrad_cli.report import Check, Report
+from convgrad_cli.report import Report
 from convgrad_cli.tensors.operands import Operands
 from convgrad_cli.tensors.problem import Problem, make_operands
 from convgrad_cli.verdict.choices import LAYER, choose_arithmetic, choose_conditions, choose_hint

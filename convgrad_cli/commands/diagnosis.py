@@ -9,9 +9,10 @@ from dataclasses import fields, replace
 import torch
 
 from convgrad_cli.commands.target_options import TargetOptions
+from convgrad_cli.findings import Check, Diagnosis, ErrorMap, Fault, Finding, Recovery
 from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.geometry.spec import ConvSpec
-from convgrad_cli.report import Check, Diagnosis, ErrorMap, Fault, Finding, Recovery, Report
+from convgrad_cli.report import Report
 from convgrad_cli.verdict.diagnose import Diagnosis as Found
 from convgrad_cli.verdict.diagnose import Graded
 from convgrad_cli.verdict.pattern import pattern
