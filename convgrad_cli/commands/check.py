@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from convgrad_cli.commands.arguments import LAYER as LAYER_KEYWORDS
@@ -20,7 +21,7 @@ from convgrad_cli.gradients.target import Target
 from convgrad_cli.report import Report
 from convgrad_cli.tensors.operands import Operands
 from convgrad_cli.tensors.problem import Problem, make_operands
-from convgrad_cli.verdict.choices import LAYER, choose_arithmetic, choose_conditions, choose_hint
+from convgrad_cli.verdict.choices import choose_arithmetic, choose_conditions, choose_hint, complete_layer
 from convgrad_cli.verdict.diagnose import diagnose, grade
 from convgrad_cli.verdict.examine import Examination, examine
 from convgrad_cli.verdict.faults import Bench
@@ -57,7 +58,9 @@ def check(
         options["grad_output"] = "randn"
     named = (*LAYER_KEYWORDS, "input", "weight")
     bare = layer is None and not any(options.get(name) is not None for name in named)
-    problem = problem_from(layer, {**LAYER, **options} if bare else options)
+    # A saved gradient is that of one layer, which is said.
+    complete = None if saved and not bare else partial(complete_layer, convention=asked.get("convention"))
+    problem = problem_from(layer, options, complete)
     return check_problem(problem, TargetOptions(target=target, **asked), arithmetic, conditions, hint, sweep=bare)
 
 
