@@ -6,9 +6,12 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
+import im2col_more
+import loops_more
 import numpy as np
 import pytest
 import torch
+import torch_style
 from table import CORRECT, PLANTED, REPORTS, Correct, Planted
 
 from convgrad_cli.geometry.spec import ConvSpec, make_spec
@@ -17,6 +20,13 @@ from convgrad_cli.gradients.target import lay_out
 from convgrad_cli.tensors.operands import Operands
 
 NAMES = ("output", "input", "weight", "bias")
+
+
+@pytest.fixture(autouse=True)
+def _no_earlier_calls() -> None:
+    """Some mistakes are state that is left over; other tests of this process may have left theirs."""
+    for state in (loops_more._kept, im2col_more._columns, torch_style._leaves):
+        state.clear()
 
 
 def integers(spec: ConvSpec, seed: int, layout: str = "contiguous") -> Operands:
