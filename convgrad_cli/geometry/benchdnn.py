@@ -176,7 +176,7 @@ def _axis(entries: Mapping[str, int], letter: str, transposed: bool) -> dict[str
         output = reach if transposed else (size + 2 * before - extent) // stride + 1
     if output < 1:
         raise SpecError(f"o{letter} of this benchdnn descriptor would be {output}: kernel and padding do not fit")
-    pair, extra = axis_padding(before, size, output, extent, stride, dilation, transposed)
+    pair, extra = axis_padding(transposed, before, size, output, extent, stride, dilation)
     return {
         "input_size": size,
         "kernel_size": kernel,

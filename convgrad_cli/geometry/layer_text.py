@@ -33,9 +33,9 @@ class LayerText:
 
 
 def axis_padding(
-    before: int, size: int, output: int, extent: int, stride: int, dilation: int, transposed: bool
+    transposed: bool, before: int, size: int, output: int, extent: int, stride: int, dilation: int
 ) -> tuple[tuple[int, int], int]:
-    """The padding pair and the output padding of an axis: alike at both ends if that gives `output`, else implied by it.
+    """The padding pair and output padding of an axis: alike at both ends if that gives `output`, else as that implies.
 
     `extent` is how far the dilated kernel reaches; `before` and the sizes say all that counts (Dumoulin & Visin,
     relationships 6 and 14).
@@ -55,7 +55,7 @@ def settled(spec: ConvSpec) -> ConvSpec:
         return spec
     before = [pair[0] for pair in spec.padding]
     columns = (before, spec.input_size, spec.output_size, spec.kernel_extent, spec.stride, spec.dilation)
-    found = [axis_padding(*row, transposed=spec.transposed) for row in zip(*columns, strict=True)]
+    found = [axis_padding(spec.transposed, *row) for row in zip(*columns, strict=True)]
     return replace(spec, padding=tuple(pair for pair, _ in found), output_padding=tuple(extra for _, extra in found))
 
 
