@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
@@ -208,14 +209,16 @@ def _threads(jobs: int) -> int:
 @contextmanager
 def _cluster(address: str, jobs: int) -> Iterator[tuple[Executor, int]]:
     try:
-        from distributed import Client, LocalCluster
+        distributed: Any = import_module("distributed")
     except ImportError:
         raise ConvGradError("--cluster needs Dask's distributed; pip install 'convgrad[cluster]'") from None
     local = None
     try:
         if address == "local":
-            local = LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None, host="127.0.0.1")
-        client = Client(local or address, timeout=LONGEST_WAIT)
+            local = distributed.LocalCluster(
+                n_workers=jobs, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+            )
+        client = distributed.Client(local or address, timeout=LONGEST_WAIT)
         client.wait_for_workers(1, timeout=LONGEST_WAIT)
     except (OSError, TimeoutError, ValueError, TypeError) as error:
         if local is not None:

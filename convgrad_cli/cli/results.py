@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,8 +37,8 @@ class Results:
         while line:
             line = line[os.write(self._descriptor, line) :]
 
-    def left(self, problems: Iterable[Listed], settings: str) -> Iterator[Listed]:
-        """The problems without a row. Raises ConvGradError where there are rows of other settings."""
+    def split(self, problems: Iterable[Listed], settings: str) -> tuple[list[Row], list[Listed]]:
+        """The rows of problems that are done, and the other problems. Raises ConvGradError for other settings."""
         other = next((row.settings for row in self.rows if row.settings != settings), None)
         if other is not None:
             one, two = (f"'{safe(text, SENTENCE)}'" if text else "the usual options" for text in (other, settings))
@@ -47,13 +46,18 @@ class Results:
                 f"--results {safe(self.name)} was written with {one}, and this run has {two}; "
                 "give the same options, or another file"
             )
-        done = Counter(row.problem for row in self.rows)
+        there: dict[str, list[Row]] = {}
+        for row in self.rows:
+            there.setdefault(row.problem, []).append(row)
+        done: list[Row] = []
+        left: list[Listed] = []
         for listed in problems:
-            text = safe(listed.text, SENTENCE)
-            if done[text]:
-                done[text] -= 1
+            rows = there.get(safe(listed.text, SENTENCE))
+            if rows:
+                done.append(rows.pop(0))
             else:
-                yield listed
+                left.append(listed)
+        return done, left
 
 
 @contextmanager

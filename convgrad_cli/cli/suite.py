@@ -14,7 +14,7 @@ from typer import Argument
 
 from convgrad_cli.cli.check import TARGET, CodeOptions, code_target
 from convgrad_cli.cli.options import RUN, OutputOptions, number, option, takes
-from convgrad_cli.errors import ConvGradError
+from convgrad_cli.errors import OK, REFUSED, ConvGradError
 from convgrad_cli.safe import safe
 
 if TYPE_CHECKING:
@@ -89,13 +89,13 @@ def command(
     _require(suite, code)
     require_directory()
     tell = (lambda said: None) if output.quiet else _note
-    problems = _matching(list(read_lists(files, tell)), suite.match)
+    found, wrong = read_lists(files, tell)
+    problems = _matching(found, suite.match)
     with ExitStack() as stack:
         results = stack.enter_context(open_results(suite.results, resume=suite.resume)) if suite.results else None
         # Only now is torch needed: what is wrong with the request has been said without it.
         settings = _settings(suite, code)
-        before = results.rows if results else []
-        left = list(results.left(problems, str(settings))) if results else problems
+        before, left = results.split(problems, str(settings)) if results else ([], problems)
         if results and results.mended:
             tell(f"the last line of {suite.results} was half written; its problem is done again")
         tally = Tally(len(before) + len(left), max(len(one.name or one.text) for one in problems), before=len(before))
@@ -106,7 +106,7 @@ def command(
             print_pieces(pieces, at_once=True)
         else:
             write_file(str(output.output), pieces)
-    return tally.exit_code
+    return tally.exit_code or (REFUSED if wrong else OK)
 
 
 def _counted(rows: Iterable["Row"], tally: "Tally") -> Iterator["Row"]:

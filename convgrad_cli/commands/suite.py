@@ -1,4 +1,4 @@
-"""`suite`: check, or inspect, on each problem of a list; what is done with one wherever it runs, and what comes of it."""
+"""`suite`: check, or inspect, on each problem of a list; what is done with one wherever it runs, and what it gives."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ from convgrad_cli.tensors.sources import Fill
 from convgrad_cli.verdict.bounds import ARITHMETICS
 from convgrad_cli.verdict.choices import choose_arithmetic, choose_conditions
 from convgrad_cli.verdict.examine import examine
-from convgrad_cli.verdict.probes import TENSORS
 from convgrad_cli.verdict.sample import sample
 
 ALONE = 10**7  # multiply-adds that one thread does as fast as several
@@ -45,7 +44,7 @@ def run_suite(
     """A Row for each problem, in the order in which they are done; `tell` is given what else there is to say."""
     with executor_of(jobs, cluster) as (executor, at_once):
         done = run_all(
-            partial(run_one, settings), problems, executor, at_once, lambda one, why: tell(f"{one.place}: {why}")
+            partial(run_one, settings), problems, executor, at_once, lambda one, why: tell(f"{place(one)}: {why}")
         )
         try:
             for listed, row in done:
@@ -53,6 +52,11 @@ def run_suite(
         finally:
             while _kept:
                 _kept.popitem()[1].close()
+
+
+def place(listed: Listed) -> str:
+    """Where the problem stands."""
+    return f"{listed.source}:{listed.line}"
 
 
 def run_one(settings: Settings, listed: Listed) -> Row:
@@ -86,7 +90,7 @@ def _use_threads(spec: ConvSpec) -> None:
 
 
 def _checked(problem: Problem, settings: Settings, listed: Listed) -> Row:
-    only = listed.wanted or TENSORS
+    only = [name.removeprefix("grad_") for name in listed.directions]
     arithmetic = choose_arithmetic(settings.arithmetic, problem.dtype)
     target, is_sampled = _target(problem, settings), settings.is_sampled(problem.spec)
     if is_sampled:
@@ -143,7 +147,7 @@ def _row(settings: Settings, listed: Listed, target: str, verdict: str, reason: 
     return Row(
         problem=listed.text,
         name=listed.name,
-        place=listed.place,
+        place=place(listed),
         spec=spec,
         dtype=dtype,
         target=target,

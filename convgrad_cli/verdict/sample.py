@@ -77,9 +77,9 @@ def sample(
         name: list(_chosen(spec.shape_of(name), count, seed)) for name in TENSORS if name in there and name in only
     }
     found = {name: Sampled(name, len(places)) for name, places in chosen.items()}
-    for name, shape in ((name, shape) for name, shape in answer.misshapen.items() if name in only):
-        wrong, right = ("x".join(map(str, sizes)) for sizes in (shape, spec.shape_of(name)))
-        found[name] = Sampled(name, 0, reason=f"its shape is {wrong}, not {right}")
+    for name in (name for name in answer.misshapen if name in only):
+        came, right = ("x".join(map(str, sizes)) for sizes in (answer.misshapen[name], spec.shape_of(name)))
+        found[name] = Sampled(name, 0, reason=f"its shape is {came}, not {right}")
     if not set(found) & (set(only) - {"output"} or {"output"}):
         raise TargetError(f"{target.name} gives no gradient to judge")
     for name, one in found.items():
