@@ -97,7 +97,7 @@ class LayerOptions:
             LAYER,
             "--layer",
             metavar="TEXT",
-            help="The layer as PyTorch writes it: 'Conv2d(3, 4, (2, 2))', instead of the above.",
+            help="The layer as others write it, instead of the above: 'Conv2d(3, 4, (2, 2))', benchdnn, MIOpenDriver.",
         ),
     ] = None
 

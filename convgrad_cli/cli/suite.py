@@ -69,7 +69,7 @@ def command(
     code: CodeOptions,
     output: OutputOptions,
     files: Annotated[
-        list[str], Argument(metavar="FILE...", help="Lists of problems: benchdnn, MIOpenDriver or jsonl; - is stdin.")
+        list[str], Argument(metavar="FILE", help="Lists of problems: benchdnn, MIOpenDriver or jsonl; - is stdin.")
     ],
 ) -> int:
     """Check many problems, from the lists that kernel engineers have: a line each, and a summary."""

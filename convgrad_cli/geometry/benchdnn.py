@@ -213,7 +213,7 @@ def write(spec: ConvSpec, dtype: str | None = None, name: str | None = None) -> 
     groups = f"g{spec.groups}" if spec.groups != 1 else ""
     front = f"{groups}mb{spec.batch_size}ic{spec.in_channels}{told['i']}oc{spec.out_channels}{told['o']}"
     knobs = "" if spec.bias else "--dir=FWD_D,BWD_D,BWD_W "
-    knobs += next((f"--dt={short} " for short, long in DTYPES.items() if long == dtype), "")
+    knobs += next((f"--dt={short} " for short, long in DTYPES.items() if long == dtype != "float32"), "")
     prefix = TRANSPOSED if spec.transposed else ""
     return f"{knobs}{prefix}{front}{told['k']}{told['s']}{told['p']}{told['d']}" + (f'n"{name}"' if name else "")
 

@@ -17,11 +17,12 @@ from typing import Any
 from convgrad_cli.errors import SpecError
 from convgrad_cli.geometry import benchdnn, miopen, onednn_verbose
 from convgrad_cli.geometry.layer_text import DIRECTIONS, DTYPES, LayerText, require_alike, settled
-from convgrad_cli.geometry.notation import LONGEST, parse_layer
+from convgrad_cli.geometry.notation import parse_layer
 from convgrad_cli.geometry.settings import PER_AXIS, SINGLE, plain_settings
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.safe import safe
 
+LONGEST = 10_000  # characters; the lines of a log are the longest
 WRITTEN = ("torch", "benchdnn", "miopen")
 _SETTINGS = {*PER_AXIS, *SINGLE, "padding", "bias", "padding_mode", "transposed"}
 _DERIVED = {"output_size", "text"}  # what a report's layer says beside its settings
@@ -44,7 +45,7 @@ def language(text: str) -> str:
 def read_layer(text: str) -> LayerText:
     """What `text`, in any of the notations, says about a layer. Raises SpecError."""
     if len(text) > LONGEST:
-        raise SpecError(f"a layer of {len(text)} characters is too long; no notation needs more than {LONGEST}")
+        raise SpecError(f"--layer {safe(text, 40)!r} is too long; no notation needs more than {LONGEST} characters")
     kind = language(text)
     if kind == "json":
         return _read_json(text)
@@ -115,7 +116,7 @@ def _check_json(
         raise SpecError(f'"layer" already says {twice[0]}; drop one of them')
     if not isinstance(name, str | None):
         raise SpecError(f'"name" is text, not {safe(repr(name), 40)}')
-    if dtype is not None and dtype not in {*DTYPES, *DTYPES.values()}:
+    if dtype is not None and str(dtype) not in {*DTYPES, *DTYPES.values()}:
         raise SpecError(f'"dtype" {safe(repr(dtype), 40)} is not one of {", ".join(DTYPES.values())}')
     if directions is not None and not (isinstance(directions, list) and set(map(str, directions)) <= set(DIRECTIONS)):
         raise SpecError(f'"directions" {safe(repr(directions), 60)} is a list of some of {", ".join(DIRECTIONS)}')

@@ -22,8 +22,8 @@ _DTYPES = {"conv": None, "convfp16": "float16", "convbfp16": "bfloat16"}
 _PER_AXIS = {
     "input_size": (("in_d", "in_h", "in_w"), 32),
     "kernel_size": (("fil_d", "fil_h", "fil_w"), 3),
-    "stride": (("conv_stride_d", "conv_stride_h", "conv_stride_w"), 1),
     "padding": (("pad_d", "pad_h", "pad_w"), 0),
+    "stride": (("conv_stride_d", "conv_stride_h", "conv_stride_w"), 1),
     "dilation": (("dilation_d", "dilation_h", "dilation_w"), 1),
     "output_padding": (("trans_output_pad_d", "trans_output_pad_h", "trans_output_pad_w"), 0),
 }

@@ -176,7 +176,8 @@ def _listed(said: LayerText, word: str, source: str, line: int, text: str | None
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{safe(str(error.filename))}: {error.strerror}"
-    return str(error) if isinstance(error, ConvGradError) else safe(str(error))
+    # Here it is no option that is wrong.
+    return str(error).removeprefix("--layer ") if isinstance(error, ConvGradError) else safe(str(error))
 
 
 def _problems(count: int) -> str:

@@ -12,12 +12,12 @@ from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.tensors.operands import Tensor
 from convgrad_cli.verdict.conditions import UNTOUCHED
 from convgrad_cli.verdict.examine import Examination
-from convgrad_cli.verdict.faults import Bench, Hypothesis, hypotheses, words_of
+from convgrad_cli.verdict.faults import ROUNDED, Bench, Hypothesis, hypotheses, words_of
 from convgrad_cli.verdict.layers import MOST, classes, features, smaller
 from convgrad_cli.verdict.readout import NotRead, Recovered, recover
 
 SHRINK_SECONDS = 5.0
-ROUNDED = 1 / 32  # of the largest element: an error that rounding can explain, and hardly a wrong term
+HARDLY = 1 / 32  # of the largest element: an error that rounding can explain, and hardly a wrong term
 GROWS = 1e-3  # of the largest element: what a large sum below loses of it
 KINDS = {  # the class of what fails under a condition only
     "repeat": ("F11", "differs between two calls with the same numbers"),
@@ -97,8 +97,9 @@ def diagnose(bench: Bench, spec: ConvSpec, found: Examination) -> Diagnosis | No
         guesses[name] = hypotheses(bench, study, name)
         if guesses[name] and asked:
             told = [words_of(bench, study, name, guess) for guess in guesses[name]]
-            said = list(dict.fromkeys(words for _, words in told))
-            named.append(Named(name, told[0][0], said[0], True, tuple(said[1:])))
+            equals = guesses[name][0].factor != ROUNDED
+            said = list(dict.fromkeys(words if equals else f"fits the reference {words}" for _, words in told))
+            named.append(Named(name, told[0][0], said[0], equals, tuple(said[1:])))
         elif asked:
             named += _unsteady(bench, study, name)
     named += [one for one in _other_faults(found) if one.operand not in wrong]
@@ -118,7 +119,7 @@ def _unsteady(bench: Bench, spec: ConvSpec, name: str) -> Iterable[Named]:
     grown, right = two.actual[name] - one.actual[name], one.right[name]
     if not bool(grown.any()):
         off = float(((one.actual[name] - right).abs().max() / right.abs().max()).nan_to_num(nan=1.0))
-        if 0 < off < ROUNDED:
+        if 0 < off < HARDLY:
             bits = floor(-log2(off))
             said = f"fits sums that are rounded on the way, to about {bits} bits"
             yield Named(name, ("F14",), said, equals=False)

@@ -23,6 +23,7 @@ from convgrad_cli.verdict.probes import TENSORS, dense
 OPERANDS = ("input", "weight", "grad_output")  # two mistakes may be made with one of them
 SETS = 3  # of numbers on a layer; what state is left over from a call shows in the next
 LAYERS = 12  # others that a name is held against
+ROUNDED = "1"
 SAID = 3  # names, where no layer parts them
 
 
@@ -85,7 +86,10 @@ class Bench:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """Mistakes made together, by key, and the label of the constant factor that comes on top ("" if none does)."""
+    """Mistakes made together, by key, and the label of the constant factor that comes on top ("" if none does).
+
+    With the factor ROUNDED it fits up to rounding and equals nothing: the numbers were no integers on the way.
+    """
 
     keys: tuple[str, ...]
     factor: str = ""
@@ -133,14 +137,18 @@ def _known(asked: Asked, name: str) -> dict[str, Mistake]:
 
 
 def _same(actual: Tensor, found: Tensor, dtype: torch.dtype) -> bool:
-    """Bit for bit, the formula's exact number rounded once to the dtype of the code."""
+    """Bit for bit, the formula's exact number rounded once to the dtype of the code; NaN where it has NaN."""
+    if bool(found.isnan().any()):
+        if not torch.equal(actual.isnan(), found.isnan()):
+            return False
+        actual, found = actual.nan_to_num(), found.nan_to_num()
     return torch.equal(actual, found) or torch.equal(actual, found.to(dtype).double())
 
 
 def _near(actual: Tensor, found: Tensor, dtype: torch.dtype) -> bool:
     """What is divided before it is summed is rounded on the way."""
     most = float(found.abs().max()) * 16 * torch.finfo(dtype).eps
-    return bool(((actual - found).abs() <= most).all())
+    return actual.shape == found.shape and bool(((actual - found).abs() <= most).all())
 
 
 def _singles(asked: Sequence[Asked], name: str) -> Iterator[Hypothesis]:
@@ -182,7 +190,7 @@ def _matching(
     last = asked[-1]
     actual = last.actual[name]
     flat = actual.flatten()
-    at = int(flat.abs().argmax())
+    at = int(flat.nan_to_num().abs().argmax())
     peak = float(flat[at])
     for keys, found in candidates:
         if found is None:
@@ -192,9 +200,11 @@ def _matching(
             guesses = [""]
         elif not here or not peak or peak != peak:
             continue
+        elif keys and abs(peak / here - 1) < 1e-6:
+            guesses = [ROUNDED]
         else:
             ratio = peak / here
-            guesses = [label for label, (number, _) in labels.items() if abs(number / ratio - 1) < 1e-6]
+            guesses = [label for label, (n, _) in labels.items() if n != 1 and abs(n / ratio - 1) < 1e-6]
             guesses += [repr(ratio)] if not keys and not guesses else []
         for label in guesses:
             guess = Hypothesis(keys, label)
@@ -241,7 +251,7 @@ def words_of(bench: Bench, spec: ConvSpec, name: str, guess: Hypothesis) -> tupl
     known = next(all_of for one in asked if set(guess.keys) <= set(all_of := _known(one, name)))
     steps = [known[key] for key in guess.keys if key in known]
     kinds, said = [step.kind for step in steps], [step.words for step in steps]
-    if guess.factor:
+    if guess.factor not in ("", ROUNDED):
         kinds.append("F9")
         told = factors(spec).get(guess.factor)
         said.append(told[1] if told else f"multiplied by {float(guess.factor):.6g}")

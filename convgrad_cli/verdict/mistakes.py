@@ -203,12 +203,23 @@ def _settings(spec: ConvSpec) -> Iterator[Mistake]:
             moved = tuple(p + sign * r for p, r in zip(padding, rests, strict=True))
             said = f"with the remainder of the stride, {_numbers(rests)}, {way} the padding before"
             yield from _setting(spec, "padding", "F1", {f"remainder{sign:+d}": (moved, said)})
+    if spec.groups > 1:
+        said = "without groups, and the first group's w between all channels"
+        yield Mistake("groups-tiled", "F5", said, "groups", _tiled, common=False)
     if spec.has_padded_input:
 
         def zero(s: Setup) -> Setup:
             return replace(s, spec=replace(s.spec, padding_mode="zeros"))
 
         yield Mistake("mode-ignored", "F6", f"with zeros for the border: {spec.padding_mode} is ignored", "mode", zero)
+
+
+def _tiled(s: Setup) -> Setup:
+    """A layer without groups, all of whose blocks are the weight of the first group."""
+    groups, weight = s.spec.groups, s.operands.weight
+    block = weight[: len(weight) // groups]
+    rows = torch.cat([torch.cat([block] * groups, 1)] * groups, 0)
+    return _with(replace(s, spec=replace(s.spec, groups=1)), "weight", rows)
 
 
 def _axes(spec: ConvSpec) -> Iterator[tuple[int, tuple[int, int], int, int]]:
@@ -757,6 +768,7 @@ def _results(spec: ConvSpec, name: str) -> Iterator[Mistake]:
             rim = {i: range(p, max(p, shape[i] - p)) for i, p in zip(space, pads, strict=True) if p > 0}
             said = "with zeros in a border as wide as the padding, which is not there any more"
             yield Mistake("result-no-padding", "F6", said, "result", after=_keep(rim))
+            yield from _overlap(spec, space, rests)
             if any(rests):
                 said = f"moved by the remainder of the stride, {_numbers(rests)}, with zeros in front"
                 yield Mistake(
@@ -791,6 +803,30 @@ def _results(spec: ConvSpec, name: str) -> Iterator[Mistake]:
                     said = f"moved by {by:+d} along its {names[axis]}, with zeros where it came from"
                     key = f"result-moved{by:+d}-{names[axis]}"
                     yield Mistake(key, "F6", said, "result", after=shifted, common=False)
+
+
+def _overlap(spec: ConvSpec, space: Sequence[int], rests: Sequence[int]) -> Iterator[Mistake]:
+    """An input gradient put together from patches as an image is, or from a smaller one as a picture is."""
+    if not spec.has_padded_input and not spec.transposed:
+        counts = [_usual(axis).sum((0, 1)) for axis in spec.axes]
+
+        def divided(t: Tensor) -> Tensor:
+            for i, count in zip(space, counts, strict=True):
+                t = t / count.view(-1, *[1] * (t.dim() - i - 1))
+            return t
+
+        said = "divided by how many kernel entries meet each entry: fold adds up, it does not average"
+        yield Mistake("result-overlap", "F0", said, "result", after=divided)
+    if any(rests):
+
+        def stretched(t: Tensor) -> Tensor:
+            for i, rest in zip(space, rests, strict=True):
+                size = t.shape[i]
+                t = t.index_select(i, torch.arange(size) * (size - rest) // size)
+            return t
+
+        said = f"stretched over the remainder of the stride, {_numbers(rests)}, from what placements reach"
+        yield Mistake("result-stretched", "F1", said, "result", after=stretched, common=False)
 
 
 def _moved(tensor: Tensor, rests: Sequence[int], space: Sequence[int]) -> Tensor:

@@ -20,8 +20,6 @@ from convgrad_cli.testing import assert_gradients
 
 PLANTED = Path(__file__).parents[1] / "planted"
 
-# What no formula of the algebra reproduces: they are localised, and given no name.
-UNNAMED = {"remainder_stretched", "fold_normalised", "own_function_forgets_groups"}
 # They need a layout, a request mask or an earlier call, or are faults of the arithmetic.
 OTHERWISE = {one.name for one in WRONG if one.shows != "always"} | {"sums_in_bfloat16"}
 
@@ -35,7 +33,7 @@ ALWAYS = [(number, one) for number, one in enumerate(WRONG) if one.name not in O
 
 
 @pytest.mark.parametrize(("number", "one"), ALWAYS, ids=[one.name for _, one in ALWAYS])
-def test_every_planted_mistake_is_named_or_localised(number, one):
+def test_every_planted_mistake_is_named(number, one):
     report = diagnosed(one, one.layers[number % len(one.layers)])
     found = report.diagnosis
     assert report.check.verdict == "FAIL"
@@ -43,7 +41,7 @@ def test_every_planted_mistake_is_named_or_localised(number, one):
     wrong = {tensors[name] for name in one.wrong}
     assert {drawn.tensor for drawn in found.maps} == wrong
     named = {fault.tensor for fault in found.faults if fault.equals}
-    assert named == (set() if one.name in UNNAMED else wrong), str(report)
+    assert named == wrong, str(report)
 
 
 @pytest.mark.parametrize("one", [one for one in WRONG if one.name in OTHERWISE], ids=lambda one: one.name)
@@ -167,9 +165,8 @@ def test_json_and_python_hold_the_same_diagnosis(folder):
 
 def test_the_readme_counts_what_these_tests_hold():
     text = " ".join((PLANTED.parents[1] / "README.md").read_text(encoding="utf-8").split())
-    named = len(WRONG) - len(OTHERWISE) - len(UNNAMED)
+    named = len(WRONG) - len(OTHERWISE)
     assert f"Of {len(WRONG)} mistakes planted" in text
     assert f"{sum(len(one.classes) > 1 for one in WRONG)} of them two at once), {named} are named in every" in text
     assert f"{len(OTHERWISE)} are told by their class" in text
-    assert f"and {len(UNNAMED)} are only localised" in text
     assert f"No right implementation of {len(CORRECT)} is given a name" in text
