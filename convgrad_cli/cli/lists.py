@@ -15,8 +15,8 @@ from convgrad_cli.safe import safe
 LARGEST = 64 * 2**20  # bytes of a list; benchdnn's longest has 200 KB
 
 
-def read_lists(files: list[str], tell: Callable[[str], None]) -> tuple[list[Listed], int]:
-    """The problems of all files in their order, and how many lines could not be read; `tell` is given the remarks.
+def read_lists(files: list[str], tell: Callable[[str], None]) -> tuple[list[Listed], list[Remark]]:
+    """The problems of all files in their order, and the lines that could not be read; `tell` is given what is skipped.
 
     Raises SourceError where a file is no text, or has no problem.
     """
@@ -25,19 +25,23 @@ def read_lists(files: list[str], tell: Callable[[str], None]) -> tuple[list[List
     problems: list[Listed] = []
     wrong: list[Remark] = []
     for name in files:
-        source = "standard input" if name == "-" else os.path.basename(name)
         before = len(problems), len(wrong)
-        for found in read_problems(_lines(name), source, _nested_in(os.path.dirname(name))):
+        for found in read_problems(_lines(name), _source(name), _nested_in(os.path.dirname(name))):
             if isinstance(found, Listed):
                 problems.append(found)
+            elif found.wrong:
+                wrong.append(found)
             else:
-                wrong += [found] if found.wrong else []
                 tell(str(found))
         if before == (len(problems), len(wrong)):
-            raise SourceError(f"{safe(name)} has no problem in it; one is such as ic16ih8oc32oh8kh3ph1, a line each")
+            raise SourceError(f"{_source(name)} has no problem in it; one is such as ic16ih8oc32oh8kh3ph1, a line each")
     if not problems:
         raise SourceError(str(wrong[0]))
-    return problems, len(wrong)
+    return problems, wrong
+
+
+def _source(name: str) -> str:
+    return "standard input" if name == "-" else safe(os.path.basename(name))
 
 
 def _nested_in(folder: str) -> Callable[[str], Iterable[str]]:
@@ -46,17 +50,15 @@ def _nested_in(folder: str) -> Callable[[str], Iterable[str]]:
 
 
 def _lines(name: str) -> list[str]:
-    found = sys.stdin.buffer.read(LARGEST + 1) if name == "-" else _bytes(name)
+    found, named = (sys.stdin.buffer.read(LARGEST + 1), "standard input") if name == "-" else (_bytes(name), safe(name))
     if len(found) > LARGEST:
-        raise SourceError(f"{safe(name)} is larger than {LARGEST // 2**20} MiB, which is no list of problems")
+        raise SourceError(f"{named} is larger than {LARGEST // 2**20} MiB, which is no list of problems")
     try:
         text = found.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise SourceError(
-            f"{safe(name)} is no text, as lists of problems are: byte {error.start} is not UTF-8"
-        ) from None
+        raise SourceError(f"{named} is no text, as lists of problems are: byte {error.start} is not UTF-8") from None
     if "\0" in text:
-        raise SourceError(f"{safe(name)} is no text, as lists of problems are: it has NUL bytes in it")
+        raise SourceError(f"{named} is no text, as lists of problems are: it has NUL bytes in it")
     return text.splitlines()
 
 

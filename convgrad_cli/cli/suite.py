@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from convgrad_cli.cli.progress import Meter
     from convgrad_cli.cli.results import Results
     from convgrad_cli.commands.suite_settings import Settings
-    from convgrad_cli.geometry.problem_list import Listed
+    from convgrad_cli.geometry.problem_list import Listed, Remark
     from convgrad_cli.report import Row, Tally
 
 LIST = "Problems"
+COMPLAINTS = 10  # lines that cannot be read and are quoted
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ def command(
     tell = (lambda said: None) if output.quiet else _note
     found, wrong = read_lists(files, tell)
     problems = _matching(found, suite.match)
+    _complain(wrong)
     with ExitStack() as stack:
         results = stack.enter_context(open_results(suite.results, resume=suite.resume)) if suite.results else None
         # Only now is torch needed: what is wrong with the request has been said without it.
@@ -201,6 +203,14 @@ def _matching(problems: list["Listed"], regex: str | None) -> list["Listed"]:
             f"--match {safe(regex)!r} fits none of the {len(problems):,} problems; the first is {first}"
         )
     return found
+
+
+def _complain(wrong: list["Remark"]) -> None:
+    """Say which lines will have no result; the exit status says it too."""
+    for remark in wrong[:COMPLAINTS]:
+        print(f"convgrad: {remark}", file=sys.stderr)
+    if len(wrong) > COMPLAINTS:
+        print(f"convgrad: {len(wrong) - COMPLAINTS:,} more lines cannot be read", file=sys.stderr)
 
 
 def _note(said: str) -> None:

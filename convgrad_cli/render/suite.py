@@ -14,11 +14,14 @@ from xml.etree.ElementTree import Element, SubElement
 from rich.style import Style as RichStyle
 from rich.text import Text
 
+from convgrad_cli import __version__
 from convgrad_cli.geometry.validation import by_x
 from convgrad_cli.render.check import COLOURS
 from convgrad_cli.render.csv import Line, text_cell
 from convgrad_cli.render.github import KINDS, command
 from convgrad_cli.render.json import row_object
+from convgrad_cli.render.latex import COLUMN, PAGE, PASTE
+from convgrad_cli.render.latex import prose as latex_prose
 from convgrad_cli.render.markdown import prose
 from convgrad_cli.render.rows import DIM
 from convgrad_cli.render.style import SENTENCE, Style
@@ -29,6 +32,7 @@ from convgrad_cli.safe import safe
 LONGEST = 44  # columns of a label that others stand in line with
 NARROW = 72  # columns below which the numbers stand under the label
 LISTED = 10  # problems that are named in the last line
+STEP = 8  # characters of a label between which LaTeX may break it
 
 Rows = Iterator[Row]
 
@@ -37,10 +41,10 @@ def table(rows: Rows, tally: Tally, style: Style) -> Iterator[str]:
     """A line a problem, what is wrong with it below, and the counts at the end."""
     width = min(max(tally.width, 7), LONGEST)
     narrow = style.width is not None and style.width < width + NARROW - LONGEST
-    if not narrow:
-        yield printed(Text(f"{'':10}  {'problem'.ljust(width)}  {'x bound':>7}  {'seconds':>7}", DIM), style)
     bad = []
-    for row in rows:
+    for number, row in enumerate(rows):
+        if number == 0 and not narrow:
+            yield printed(Text(f"{'':10}  {'problem'.ljust(width)}  {'x bound':>7}  {'seconds':>7}", DIM), style)
         yield from (printed(line, style) for line in _lines(row, width, narrow))
         bad += [row.label] if row.verdict != "PASS" else []
     yield printed(Text(), style)
@@ -69,6 +73,11 @@ def _reasons(row: Row) -> Iterator[str]:
     yield safe(row.reason, SENTENCE)
     if row.again:
         yield safe(row.again, SENTENCE)
+
+
+def _said(row: Row) -> str:
+    """Why a row is not PASS, or how much of it was looked at."""
+    return safe(row.reason, SENTENCE) or (f"{row.sampled} elements of each tensor" if row.sampled else "")
 
 
 def _total(tally: Tally) -> Text:
@@ -101,7 +110,7 @@ def jsonl(rows: Rows, tally: Tally, style: Style) -> Iterator[str]:
 
 def json(rows: Rows, tally: Tally, style: Style) -> Iterator[str]:
     """One document: the problems, then what there was by verdict."""
-    yield f'{{\n  "schema": "{SCHEMA}",\n  "command": "suite",\n  "problems": ['
+    yield f'{{\n  "schema": "{SCHEMA}",\n  "command": "suite",\n  "version": "{__version__}",\n  "problems": ['
     separator = "\n    "
     for row in rows:
         yield separator + json_module.dumps(row_object(row), allow_nan=False)
@@ -127,10 +136,43 @@ def markdown(rows: Rows, tally: Tally, style: Style) -> Iterator[str]:
     yield "| problem | layer | input | verdict | x bound | seconds | |\n|---|---|---|---|---:|---:|---|\n"
     for row in rows:
         layer = f"`{row.spec.layer_text()}` | {by_x(row.spec.input_shape)}"
-        said = safe(row.reason, SENTENCE) or (f"{row.sampled} elements of each tensor" if row.sampled else "")
         label = prose(safe(row.label, SENTENCE))
-        yield f"| {label} | {layer} | {row.verdict} | {_ratio(row)} | {row.seconds:.3f} | {prose(said)} |\n"
+        yield f"| {label} | {layer} | {row.verdict} | {_ratio(row)} | {row.seconds:.3f} | {prose(_said(row))} |\n"
     yield f"\n{prose(_total(tally).plain)}\n"
+
+
+def latex(rows: Rows, tally: Tally, style: Style) -> Iterator[str]:
+    """A table a page, and the counts below the last."""
+    yield PASTE
+    for page in _pages(rows):
+        yield "\n{\\footnotesize\\noindent\\begin{tabular}{lrrp{0.45\\linewidth}}\\hline\n"
+        yield "verdict & x bound & seconds & problem\\tabularnewline\\hline\n"
+        for row in page:
+            label = r"\texttt{" + _broken(safe(row.label, SENTENCE)) + "}"
+            said = r"\newline ".join([label, *([_broken(_said(row))] if _said(row) else [])])
+            cells = [row.verdict, latex_prose(_ratio(row)), f"{row.seconds:.3f}", r"\raggedright " + said]
+            yield " & ".join(cells) + "\\tabularnewline\n"
+        yield "\\hline\\end{tabular}\\par}\\medskip\n"
+    yield f"\n{{\\raggedright\\noindent {latex_prose(_total(tally).plain)}\\par}}\n"
+
+
+def _pages(rows: Rows) -> Iterator[list[Row]]:
+    """The rows in runs that fit a page of LaTeX, a line for each COLUMN characters."""
+    page: list[Row] = []
+    height = 0
+    for row in rows:
+        lines = sum(-(-len(text) // COLUMN) for text in (safe(row.label, SENTENCE), _said(row)))
+        if page and height + lines > PAGE:
+            yield page
+            page, height = [], 0
+        page.append(row)
+        height += lines
+    yield from [page] * bool(page)
+
+
+def _broken(text: str) -> str:
+    """For LaTeX, which would not break what has no spaces."""
+    return r"\allowbreak{}".join(latex_prose(text[at : at + STEP]) for at in range(0, len(text), STEP))
 
 
 def github(rows: Rows, tally: Tally, style: Style) -> Iterator[str]:
@@ -167,5 +209,5 @@ def _ratio(row: Row) -> str:
 
 
 RENDERERS: dict[str, Callable[[Rows, Tally, Style], Iterator[str]]] = {
-    found.__name__: found for found in (table, plain, json, jsonl, csv, markdown, junit, github)
+    found.__name__: found for found in (table, plain, json, jsonl, csv, markdown, latex, junit, github)
 }

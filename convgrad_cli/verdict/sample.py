@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import fsum, prod
+from random import Random
 
 import torch
 
@@ -101,9 +102,9 @@ def _probes(spec: ConvSpec, dtype: torch.dtype, declared: Arithmetic, seed: int)
 def _chosen(shape: tuple[int, ...], count: int, seed: int) -> Iterator[Index]:
     """The first and the last element, and others at random; all of them where there are no more than `count`."""
     total = prod(shape)
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randint(0, total, (count,), generator=generator).tolist() if total > count else range(total)
-    flat = sorted({*list(drawn)[: max(0, count - 2)], 0, total - 1} if total > count else drawn)
+    inner = range(1, total - 1) if total > count else range(total)
+    drawn = Random(seed).sample(inner, max(0, count - 2)) if total > count else inner
+    flat = sorted({*drawn, 0, total - 1})[:count]
     yield from (tuple(int(i) for i in torch.unravel_index(torch.tensor(one), shape)) for one in flat)
 
 
