@@ -7,11 +7,11 @@ the elements of a gradient) may be lazy: they are indexed and iterated like tupl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from convgrad_cli.errors import DIFFERS, OK
-from convgrad_cli.findings import STATUS, Check, Diagnosis
+from convgrad_cli.errors import DIFFERS, OK, REFUSED, UNDECIDED
+from convgrad_cli.findings import STATUS, Check, Diagnosis, Finding, Verdict
 from convgrad_cli.geometry.formula import Formula
 from convgrad_cli.geometry.spec import ConvSpec
 
@@ -153,6 +153,67 @@ class Passage:
     pictures: tuple[Picture, ...] = ()
     rows: tuple[tuple[str | float, ...], ...] = ()
     tables: tuple[Table, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one problem of a list did: a line of `suite`.
+
+    `problem` is the text that says it, `name` what the list calls it, `place` where it stands ("shapes_basic:12").
+    `sampled` is how many elements of each tensor were looked at, 0 for all of them. `settings` are the options it was
+    run with, and `again` is a command that says more.
+    """
+
+    problem: str
+    name: str
+    place: str
+    spec: ConvSpec
+    dtype: str
+    target: str
+    verdict: str
+    reason: str
+    verdicts: tuple[Verdict, ...] = ()
+    conditions: tuple[Finding, ...] = ()
+    seconds: float = 0.0
+    sampled: int = 0
+    settings: str = ""
+    again: str = ""
+
+    @property
+    def label(self) -> str:
+        """What the problem is called where there is room for one thing."""
+        return self.name or self.problem
+
+    @property
+    def ratio(self) -> float | None:
+        """The largest error in units of its bound; None where nothing was judged."""
+        return max((verdict.ratio for verdict in self.verdicts), default=None)
+
+
+@dataclass
+class Tally:
+    """What was counted so far of the problems of a list, `total` of them; `seconds` is the time that passed."""
+
+    total: int
+    width: int  # of the longest label
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATUS, 0))
+    sampled: int = 0
+    before: int = 0
+    seconds: float = 0.0
+
+    def add(self, row: Row) -> None:
+        self.counts[row.verdict] += 1
+        self.sampled += row.sampled > 0
+
+    @property
+    def done(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def exit_code(self) -> int:
+        """The status of the worst verdict there is."""
+        found = {STATUS[verdict] for verdict, count in self.counts.items() if count}
+        return next((status for status in (DIFFERS, REFUSED, UNDECIDED) if status in found), OK)
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Option
+from typer import Argument
 
-from convgrad_cli.cli.options import LayerOptions, NumberOptions, OutputOptions, reworded, takes
+from convgrad_cli.cli.options import LayerOptions, NumberOptions, OutputOptions, option, reworded, takes
 
 if TYPE_CHECKING:
     from convgrad_cli.commands.target_options import TargetOptions
@@ -30,54 +30,45 @@ NUMBERS = reworded(
 )
 
 
-def _option(panel: str, *flags: str, help: str, metavar: str | None = None) -> object:
-    return Option(*flags, help=help, metavar=metavar, rich_help_panel=panel, show_default=False)
-
-
 @dataclass(frozen=True)
-class CheckOptions:
-    """What is to be judged, how it is called, and by what measure."""
+class CodeOptions:
+    """Code that is to be judged, how it is called, and by what measure."""
 
     forward: Annotated[
         str | None,
-        _option(TARGET, "--forward", metavar="FILE::NAME", help="A differentiable torch forward; judges its backward."),
+        option(TARGET, "--forward", metavar="FILE::NAME", help="A differentiable torch forward; judges its backward."),
     ] = None
     convention: Annotated[
         str | None,
-        _option(TARGET, "--convention", metavar="NAME", help="cs231n: conv_forward_naive and conv_backward_naive."),
+        option(TARGET, "--convention", metavar="NAME", help="cs231n: conv_forward_naive and conv_backward_naive."),
     ] = None
     exec: Annotated[
         str | None,
-        _option(TARGET, "--exec", metavar="COMMAND", help="Any language: 'command {in} {out}', .npz files."),
+        option(TARGET, "--exec", metavar="COMMAND", help="Any language: 'command {in} {out}', .npz files."),
     ] = None
-    grad_input: Annotated[
-        str | None, _option(TARGET, "--grad-input", metavar="FILE", help="A saved gradient, or FILE::KEY.")
-    ] = None
-    grad_weight: Annotated[str | None, _option(TARGET, "--grad-weight", metavar="FILE", help="The same.")] = None
-    grad_bias: Annotated[str | None, _option(TARGET, "--grad-bias", metavar="FILE", help="The same.")] = None
     framework: Annotated[
-        str, _option(TARGET, "--as", metavar="NAME", help="What the code takes: numpy or torch. Default: numpy.")
+        str, option(TARGET, "--as", metavar="NAME", help="What the code takes: numpy or torch. Default: numpy.")
     ] = "numpy"
     layout: Annotated[
-        str | None, _option(TARGET, "--layout", metavar="NHWC", help="Order of its axes of x, y and g.")
+        str | None, option(TARGET, "--layout", metavar="NHWC", help="Order of its axes of x, y and g.")
     ] = None
     weight_layout: Annotated[
-        str | None, _option(TARGET, "--weight-layout", metavar="HWIO", help="Order of its axes of w.")
+        str | None, option(TARGET, "--weight-layout", metavar="HWIO", help="Order of its axes of w.")
     ] = None
-    scalars: Annotated[bool, _option(TARGET, "--scalars", help="Hand over stride=2, not stride=(2, 2).")] = False
+    scalars: Annotated[bool, option(TARGET, "--scalars", help="Hand over stride=2, not stride=(2, 2).")] = False
     timeout: Annotated[
-        float, _option(TARGET, "--timeout", metavar="SECONDS", help="For each call of foreign code. Default: 60.")
+        float, option(TARGET, "--timeout", metavar="SECONDS", help="For each call of foreign code. Default: 60.")
     ] = 60.0
-    tf32: Annotated[bool | None, _option(TARGET, "--tf32/--no-tf32", help="torch on CUDA: round operands.")] = None
-    channels_last: Annotated[bool, _option(TARGET, "--channels-last", help="torch: in this memory format.")] = False
-    deterministic: Annotated[bool, _option(TARGET, "--deterministic", help="torch: deterministic algorithms.")] = False
-    no_mkldnn: Annotated[bool, _option(TARGET, "--no-mkldnn", help="torch: without oneDNN.")] = False
-    no_cudnn: Annotated[bool, _option(TARGET, "--no-cudnn", help="torch: without cuDNN.")] = False
-    benchmark: Annotated[bool, _option(TARGET, "--benchmark", help="torch: let cuDNN choose the fastest.")] = False
-    compile: Annotated[bool, _option(TARGET, "--compile", help="torch: through torch.compile.")] = False
+    tf32: Annotated[bool | None, option(TARGET, "--tf32/--no-tf32", help="torch on CUDA: round operands.")] = None
+    channels_last: Annotated[bool, option(TARGET, "--channels-last", help="torch: in this memory format.")] = False
+    deterministic: Annotated[bool, option(TARGET, "--deterministic", help="torch: deterministic algorithms.")] = False
+    no_mkldnn: Annotated[bool, option(TARGET, "--no-mkldnn", help="torch: without oneDNN.")] = False
+    no_cudnn: Annotated[bool, option(TARGET, "--no-cudnn", help="torch: without cuDNN.")] = False
+    benchmark: Annotated[bool, option(TARGET, "--benchmark", help="torch: let cuDNN choose the fastest.")] = False
+    compile: Annotated[bool, option(TARGET, "--compile", help="torch: through torch.compile.")] = False
     arithmetic: Annotated[
         str,
-        _option(
+        option(
             JUDGE,
             "--arithmetic",
             metavar="NAME",
@@ -86,7 +77,7 @@ class CheckOptions:
     ] = "direct"
     conditions: Annotated[
         str | None,
-        _option(
+        option(
             JUDGE,
             "--conditions",
             metavar="NAMES",
@@ -94,9 +85,20 @@ class CheckOptions:
             "accumulate, sizes. Default: the first seven.",
         ),
     ] = None
+
+
+@dataclass(frozen=True)
+class CheckOptions(CodeOptions):
+    """The same, or gradients that were saved, and how much is told."""
+
+    grad_input: Annotated[
+        str | None, option(TARGET, "--grad-input", metavar="FILE", help="A saved gradient, or FILE::KEY.")
+    ] = None
+    grad_weight: Annotated[str | None, option(TARGET, "--grad-weight", metavar="FILE", help="The same.")] = None
+    grad_bias: Annotated[str | None, option(TARGET, "--grad-bias", metavar="FILE", help="The same.")] = None
     hint: Annotated[
         int,
-        _option(
+        option(
             JUDGE,
             "--hint",
             metavar="1-4",
@@ -148,11 +150,16 @@ def command(
 
 
 def _target(target: str | None, check: CheckOptions) -> "TargetOptions":
+    saved = {name: getattr(check, name) for name in ("grad_input", "grad_weight", "grad_bias")}
+    return replace(code_target(target, check), **saved)
+
+
+def code_target(target: str | None, code: CodeOptions) -> "TargetOptions":
     """The options of the command line by the names that Python has for them."""
     from convgrad_cli.commands.target_options import TargetOptions
 
-    named = {field.name: getattr(check, field.name) for field in fields(check)}
-    del named["arithmetic"], named["conditions"], named["hint"]
+    named = {field.name: getattr(code, field.name) for field in fields(CodeOptions)}
+    del named["arithmetic"], named["conditions"]
     for library in ("mkldnn", "cudnn"):
         named[library] = False if named.pop(f"no_{library}") else None
     return TargetOptions(target=target, command=named.pop("exec"), **named)

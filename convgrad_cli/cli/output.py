@@ -76,30 +76,35 @@ def show_line(text: str, options: OutputOptions) -> int:
     return OK
 
 
-def print_pieces(pieces: Iterable[str]) -> None:
-    """Write to standard output as the pieces come; characters that its encoding lacks are written as escapes."""
+def print_pieces(pieces: Iterable[str], *, at_once: bool = False) -> None:
+    """Write to standard output as the pieces come; characters that its encoding lacks are written as escapes.
+
+    `at_once`: nothing waits for the next piece.
+    """
     with contextlib.suppress(AttributeError):
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     for piece in pieces:
         sys.stdout.write(piece)
+        if at_once:
+            sys.stdout.flush()
     sys.stdout.flush()
 
 
-def check_writable(path: str) -> None:
+def check_writable(path: str, option: str = "--output") -> None:
     """Refuse what can't be written before any work is done. Raises ConvGradError."""
     if not path:
-        raise ConvGradError("--output needs the name of a file, or - for standard output")
+        raise ConvGradError(f"{option} needs the name of a file, or - for standard output")
     target = Path(path)
     try:
         folder = target.resolve().parent
         if target.is_dir():
-            raise ConvGradError(f"--output {safe(path)} is a directory; name a file in it")
+            raise ConvGradError(f"{option} {safe(path)} is a directory; name a file in it")
         if not target.exists() and not folder.is_dir():
-            raise ConvGradError(f"--output {safe(path)}: there is no directory {safe(str(folder))}")
+            raise ConvGradError(f"{option} {safe(path)}: there is no directory {safe(str(folder))}")
         if not os.access(target if target.exists() else folder, os.W_OK):
-            raise ConvGradError(f"--output {safe(path)} is read-only; choose another name, or make it writable")
+            raise ConvGradError(f"{option} {safe(path)} is read-only; choose another name, or make it writable")
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links that point at each other
-        raise ConvGradError(f"--output {safe(path)}: {safe(getattr(error, 'strerror', None) or str(error))}") from None
+        raise ConvGradError(f"{option} {safe(path)}: {safe(getattr(error, 'strerror', None) or str(error))}") from None
 
 
 def write_file(path: str, pieces: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import TracebackType
 
 PATIENCE = 2.0  # seconds before anything is shown
 
@@ -39,3 +40,37 @@ def progress(what: str) -> Iterator[Callable[[float], None]]:
     finally:
         if bar.live.is_started:
             bar.stop()
+
+
+class Meter:
+    """A line on standard error that says how far a list is and how long the rest may take; gone after the block.
+
+    Lines of results go to a terminal between `clear` and `show`, so that the two never mix.
+    """
+
+    def __init__(self) -> None:
+        self._there = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._begun, self._shown = time.monotonic(), False
+
+    def __enter__(self) -> Meter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.clear()
+
+    def show(self, share: float, done: str) -> None:
+        """`share` is from 0 to 1, `done` in words."""
+        passed = time.monotonic() - self._begun
+        if self._there and passed > PATIENCE and 0 < share < 1:
+            left = round(passed / share - passed)
+            hours, minutes, seconds = left // 3600, left // 60 % 60, left % 60
+            clock = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+            sys.stderr.write(f"{done}, {clock} left")
+            sys.stderr.flush()
+            self._shown = True
+
+    def clear(self) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._shown = False

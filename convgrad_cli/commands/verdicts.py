@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -14,8 +14,9 @@ from convgrad_cli.report import Element, Lazy, Table
 from convgrad_cli.tensors.operands import Operands, Tensor
 from convgrad_cli.verdict.bounds import ARITHMETICS
 from convgrad_cli.verdict.conditions import UNTOUCHED, Tried
-from convgrad_cli.verdict.examine import Examination, Judged
+from convgrad_cli.verdict.examine import SEVERITY, Examination, Judged
 from convgrad_cli.verdict.probes import Probed
+from convgrad_cli.verdict.sample import Sampled
 
 WORST = 5  # elements of a tensor that stand for all that are wrong
 SMALL = 10**4  # elements up to which a report lists a tensor whole
@@ -34,6 +35,43 @@ def describe_check(name: str, arithmetic: str, callable: bool, found: Examinatio
         verdicts=verdicts,
         conditions=(*refused, *conditions),
         unchecked=_unchecked(found, callable),
+    )
+
+
+def describe_sample(name: str, arithmetic: str, judged: Sequence[Sampled]) -> Check:
+    """The verdicts of a sample of elements in words."""
+    verdicts = tuple(
+        Verdict(
+            tensor=_tensor(one.operand),
+            verdict=one.verdict,
+            reason=one.said,
+            elements=one.elements,
+            wrong=one.wrong,
+            ratio=one.ratio,
+            worst=one.worst,
+            probes=tuple(
+                Finding(
+                    probe,
+                    "FAIL" if wrong else "PASS",
+                    f"{wrong:,} of {one.elements:,} sampled elements differ" if wrong else "",
+                )
+                for probe, wrong in one.probes.items()
+            ),
+            arithmetic=ARITHMETICS[arithmetic].title if one.verdict == "PASS" else "",
+        )
+        for one in judged
+    )
+    verdict = min((one.verdict for one in verdicts), key=SEVERITY.index)
+    bad = [one for one in verdicts if one.verdict == verdict]
+    return Check(
+        target=name,
+        verdict=verdict,
+        reason="every sampled element is right"
+        if verdict == "PASS"
+        else "; ".join(f"{one.tensor}: {one.reason}" for one in bad),
+        arithmetic=f"{arithmetic} ({ARITHMETICS[arithmetic].title})",
+        verdicts=verdicts,
+        unchecked=("all elements but a sample; the digits of the operands; other conditions",),
     )
 
 

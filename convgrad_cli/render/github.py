@@ -22,25 +22,26 @@ def render(report: Report, style: Style) -> Iterator[str]:
     found = list(tensors(report, style))
     wrong = [case for case in found if case.outcome != "PASS"]
     for case in wrong:
-        yield _command(KINDS.get(case.outcome, "error"), f"{case.outcome} {case.name}", _message(case, report))
+        yield command(KINDS.get(case.outcome, "error"), f"{case.outcome} {case.name}", _message(case, report))
     if report.exit_code == 0 or not wrong:
         yield _overall(report, len(found))
     if not style.quiet:
-        yield from (_command("notice", "convgrad", safe(note, SENTENCE)) for note in report.notes)
+        yield from (command("notice", "convgrad", safe(note, SENTENCE)) for note in report.notes)
 
 
 def _overall(report: Report, count: int) -> str:
     if report.check is not None:
         kind = KINDS.get(report.check.verdict, "notice")
-        return _command(kind, report.check.verdict, f"{target(report)}: {safe(report.check.reason, SENTENCE)}")
-    return _command("notice", "convgrad", f"{target(report)}: {count} of {count} comparisons agree")
+        return command(kind, report.check.verdict, f"{target(report)}: {safe(report.check.reason, SENTENCE)}")
+    return command("notice", "convgrad", f"{target(report)}: {count} of {count} comparisons agree")
 
 
 def _message(case: Case, report: Report) -> str:
     return "\n".join([f"{target(report)}: {case.reason}", *case.lines])
 
 
-def _command(kind: str, title: str, message: str) -> str:
+def command(kind: str, title: str, message: str) -> str:
+    """One line that GitHub Actions understands."""
     return f"::{kind} title={_escaped(title, PROPERTY)}::{_escaped(message, DATA)}\n"
 
 

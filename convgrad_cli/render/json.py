@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.resources import files
 from math import isfinite, isnan, prod
 from typing import Any
@@ -16,9 +16,10 @@ from typing import Any
 from convgrad_cli.findings import Check, Diagnosis, Finding, Verdict
 from convgrad_cli.geometry.axis import Span
 from convgrad_cli.geometry.formula import Factor
+from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.render import selection
 from convgrad_cli.render.style import SENTENCE, Style
-from convgrad_cli.report import SCHEMA, Comparison, Element, Passage, Picture, Report, TensorData
+from convgrad_cli.report import SCHEMA, Comparison, Element, Passage, Picture, Report, Row, TensorData
 from convgrad_cli.safe import safe
 
 
@@ -59,6 +60,58 @@ def element_object(element: Element) -> dict[str, Any]:
         "bound": _number(element.bound),
         "agrees": element.agrees,
     }
+
+
+def row_object(row: Row) -> dict[str, Any]:
+    """One problem of a suite and how it did."""
+    return {
+        "schema": SCHEMA,
+        "command": "suite",
+        "problem": safe(row.problem, SENTENCE),
+        "name": safe(row.name, SENTENCE),
+        "place": safe(row.place, SENTENCE),
+        "verdict": row.verdict,
+        "reason": safe(row.reason, SENTENCE),
+        "layer": json.loads(json.dumps(row.spec.to_dict())),
+        "dtype": safe(row.dtype),
+        "target": safe(row.target, SENTENCE),
+        "verdicts": [_verdict(verdict) for verdict in row.verdicts],
+        "conditions": [_finding(condition) for condition in row.conditions],
+        "multiply_adds": row.spec.macs,
+        "seconds": row.seconds,
+        "sampled": row.sampled,
+        "settings": safe(row.settings, SENTENCE),
+        "again": safe(row.again, SENTENCE),
+    }
+
+
+def row_of(given: Any) -> Row:
+    """The Row that `row_object` wrote. Raises ValueError where it wrote no such thing."""
+    try:
+        layer = {name: _tuples(given["layer"][name]) for name in (field.name for field in fields(ConvSpec))}
+        own = {field.name for field in fields(Row)} - {"spec", "verdicts", "conditions"}
+        return Row(
+            spec=ConvSpec(**layer),
+            verdicts=tuple(_verdict_of(verdict) for verdict in given["verdicts"]),
+            conditions=tuple(_finding_of(found) for found in given["conditions"]),
+            **{name: given[name] for name in own},
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _verdict_of(given: dict[str, Any]) -> Verdict:
+    worst = None if given["worst"] is None else tuple(given["worst"])
+    numbers = {name: None if given[name] is None else float(given[name]) for name in ("ratio", "bits")}
+    return Verdict(**{**given, **numbers, "worst": worst, "probes": tuple(map(_finding_of, given["probes"]))})
+
+
+def _finding_of(given: dict[str, Any]) -> Finding:
+    return Finding(**{**given, "tensors": tuple(given["tensors"])})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _members(report: Report, style: Style) -> Iterator[tuple[str, Any]]:

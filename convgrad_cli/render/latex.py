@@ -12,6 +12,7 @@ from convgrad_cli.render.article import Block, Fixed, Grid, Heading, Listing, Ma
 from convgrad_cli.render.style import Style
 from convgrad_cli.report import Report
 
+PASTE = "% Paste this into any LaTeX document; it needs no package.\n"
 PAGE = 40  # lines of a table that surely fit a page; a longer one goes on in a new table
 LINE = 81  # characters of the small fixed-width font that fit a line
 COLUMN = 36  # characters of the widest column that surely fit a line of it
@@ -26,7 +27,7 @@ SPECIAL = {
 
 def render(report: Report, style: Style) -> Iterator[str]:
     """The blocks of the report with an empty line between any two."""
-    yield "% Paste this into any LaTeX document; it needs no package.\n"
+    yield PASTE
     for block in article(report, style):
         yield "\n"
         yield "\n".join(_lines(block)) + "\n"
@@ -35,10 +36,10 @@ def render(report: Report, style: Style) -> Iterator[str]:
 def _lines(block: Block) -> Iterator[str]:
     match block:
         case Heading(level, code, text):
-            parts = [_code(code)] * bool(code) + [_prose(text)] * bool(text)
+            parts = [_code(code)] * bool(code) + [prose(text)] * bool(text)
             yield rf"\{'sub' * (level - 1)}section*{{\raggedright {', '.join(parts)}}}"
         case Paragraph(text):
-            yield rf"{{\raggedright\noindent {_prose(text)}\par}}"
+            yield rf"{{\raggedright\noindent {prose(text)}\par}}"
         case Fixed(lines):
             yield r"\begin{flushleft}\footnotesize\ttfamily\frenchspacing"
             # The braces keep a line that begins with a bracket from being read as an option of \\.
@@ -57,7 +58,7 @@ def _lines(block: Block) -> Iterator[str]:
 def _tabular(routes: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
     width = max(0.25, 0.69 - 0.12 * len(routes))
     yield rf"{{\footnotesize\noindent\begin{{tabular}}{{l{'r' * len(routes)}p{{{width:.2f}\linewidth}}}}\hline"
-    yield " & ".join(["element", *map(_prose, routes), "slice sum"]) + r"\tabularnewline\hline"
+    yield " & ".join(["element", *map(prose, routes), "slice sum"]) + r"\tabularnewline\hline"
     for row in rows:
         numbers = [f"${_math(text)}$" if text else "" for text in row.numbers]
         yield " & ".join([_code(row.name), *numbers, r"\raggedright " + _origin(row)]) + r"\tabularnewline"
@@ -68,15 +69,15 @@ def _listing(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[st
     taken = sum(max(map(len, texts)) for texts in [*zip(heads, *rows, strict=True)][:-1])
     columns = rf"ll{'r' * (len(heads) - 3)}p{{{max(0.13, 0.75 - taken / LINE):.2f}\linewidth}}"
     yield rf"{{\footnotesize\noindent\begin{{tabular}}{{{columns}}}\hline"
-    yield " & ".join(map(_prose, heads)) + r"\tabularnewline\hline"
+    yield " & ".join(map(prose, heads)) + r"\tabularnewline\hline"
     for name, *cells, last in rows:
-        yield " & ".join([_code(name), *map(_prose, cells), r"\raggedright " + _prose(last)]) + r"\tabularnewline"
+        yield " & ".join([_code(name), *map(prose, cells), r"\raggedright " + prose(last)]) + r"\tabularnewline"
     yield r"\hline\end{tabular}\par}\medskip"
 
 
 def _origin(row: Row) -> str:
     """The slice sum, below it the numbers added, below these what else is to be said."""
-    below = [f"${_math(row.terms)}$"] * bool(row.terms) + [_prose(row.remark)] * bool(row.remark)
+    below = [f"${_math(row.terms)}$"] * bool(row.terms) + [prose(row.remark)] * bool(row.remark)
     return r"\newline ".join([_code(row.expression), *below])
 
 
@@ -118,16 +119,17 @@ def _math(text: str) -> str:
 
 def _spaced(line: str) -> str:
     """A line that keeps its spaces, or a long one that may break at each."""
-    return re.sub("^ +|  +", lambda run: "~" * len(run[0]), _prose(line)) if len(line) <= LINE else _prose(line)
+    return re.sub("^ +|  +", lambda run: "~" * len(run[0]), prose(line)) if len(line) <= LINE else prose(line)
 
 
 def _code(text: str) -> str:
     """Text in a fixed-width font, which may break before a method."""
-    breaking = re.sub(r"[.](?=[a-z])", lambda _: r"\allowbreak.", _prose(text))
+    breaking = re.sub(r"[.](?=[a-z])", lambda _: r"\allowbreak.", prose(text))
     return rf"\texttt{{{breaking}}}"
 
 
-def _prose(text: str) -> str:
+def prose(text: str) -> str:
+    """Text in which nothing is a command of TeX."""
     return "".join(
         SPECIAL.get(character) or (character if character.isascii() else _code_point(character)) for character in text
     )

@@ -137,7 +137,7 @@ class Certificate:
         bound = self._bound(arithmetic)
         # Whole repetitions of the counts of terms, and each factor as long as a block: what is broadcast along a few
         # entries at a time takes several times as long.
-        size = max(1, BLOCK // len(self._terms)) * len(self._terms)
+        size = max(1, min(BLOCK, len(exact)) // len(self._terms)) * len(self._terms)
         factor = bound.magnitude + bound.value + sign * self.reference.roundoff * self._terms
         factor, constant = (part.repeat(size // len(self._terms)) for part in (factor, bound.constant))
         look: Callable[..., Tensor] = _room

@@ -8,7 +8,7 @@ not have failed. ERROR: no answer to judge under some condition.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -80,14 +80,18 @@ def examine(
     conditions: Sequence[str] = (),
     seed: int = 0,
     progress: Tell | None = None,
+    only: Collection[str] = TENSORS,
 ) -> Examination:
-    """The verdict on `target` for this layer and these numbers. Raises TargetError where it gives none at all."""
+    """The verdict on `target` for this layer and these numbers, as far as it concerns the tensors in `only`.
+
+    Raises TargetError where it gives none of them, or no gradient where gradients are among them.
+    """
     tell, declared = progress or (lambda share: None), ARITHMETICS[arithmetic]
     tell(0)
     answer = target.run(spec, operands)
     there = answer.gradients.named()
-    names = tuple(name for name in TENSORS if name in there or name in answer.misshapen)
-    if not any(name != "output" for name in names):
+    names = tuple(name for name in TENSORS if name in only and (name in there or name in answer.misshapen))
+    if not set(names) & (set(only) - {"output"} or {"output"}):
         raise TargetError(f"{target.name} gives no gradient to judge")
     run = _Probing(spec, target, names)
     if target.callable:
@@ -105,7 +109,7 @@ def examine(
     trial = Trial(spec, target, declared, operands.input.dtype, seed, sound)
     tried = tuple(trial.run(conditions)) if target.callable and sound and conditions else ()
     tell(1)
-    unjudged = tuple(n for n in TENSORS if n not in names and (spec.bias or n != "bias"))
+    unjudged = tuple(n for n in TENSORS if n in only and n not in names and (spec.bias or n != "bias"))
     verdict = _overall(judged, tried, run.refused)
     return Examination(verdict, answer, tuple(judged), tried, tuple(run.refused), unjudged)
 
