@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from convgrad_cli.commands.inspect import inspect
     from convgrad_cli.errors import ConvGradError
     from convgrad_cli.geometry.derivation import formula
+    from convgrad_cli.geometry.languages import read_layer, write_layer
     from convgrad_cli.geometry.spec import ConvSpec, make_spec
     from convgrad_cli.report import Report
 
@@ -28,8 +29,22 @@ _HOMES = {
     "formula": "geometry.derivation",
     "inspect": "commands.inspect",
     "make_spec": "geometry.spec",
+    "read_layer": "geometry.languages",
+    "write_layer": "geometry.languages",
 }
-__all__ = ["ConvGradError", "ConvSpec", "Report", "__version__", "check", "explain", "formula", "inspect", "make_spec"]
+__all__ = [
+    "ConvGradError",
+    "ConvSpec",
+    "Report",
+    "__version__",
+    "check",
+    "explain",
+    "formula",
+    "inspect",
+    "make_spec",
+    "read_layer",
+    "write_layer",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -73,7 +73,7 @@ def write_module(spec: ConvSpec) -> str:
     if not spec.transposed and set(spec.stride) == {1} and spec.padding == _same(spec):
         uneven = any(before != after for before, after in spec.padding)
         if uneven:
-            return re.sub(r"padding=\(\(.*?\)\)", "padding='same'", spec.layer_text())
+            return re.sub(r"padding=\(\(.*?\),?\)", "padding='same'", spec.layer_text())
     spec = settled(spec)
     require_alike(spec, "PyTorch")
     return spec.layer_text()

@@ -9,7 +9,8 @@ import torch
 from shell import call
 from torch import nn
 
-from convgrad_cli import ConvGradError, check, explain, inspect, make_spec
+from convgrad_cli import ConvGradError, check, explain, inspect, make_spec, read_layer, write_layer
+from convgrad_cli.geometry.layer_text import DIRECTIONS
 
 DESCRIPTOR = 'mb2ic2iw9oc4kw3pw1sw2n"a name"'
 MIOPEN = "convfp16 -n 2 -c 2 -H 4 -W 5 -k 4 -y 2 -x 3 -p 1 -g 2 -b 1"
@@ -93,6 +94,12 @@ SPEC = make_spec(
 )
 def test_a_function_takes_them_too(report):
     assert (report().spec, report().dtype, report().exit_code) == (SPEC, "float32", 0)
+
+
+def test_a_text_is_read_and_written_in_code_too():
+    said = read_layer(MIOPEN)
+    assert (said.spec.groups, said.dtype, said.directions) == (2, "float16", DIRECTIONS)
+    assert write_layer(said.spec, "miopen", said.dtype) == written("--layer", MIOPEN, "--as", "miopen")
 
 
 def test_a_function_takes_what_a_notation_leaves_to_its_reader():

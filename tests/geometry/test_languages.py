@@ -140,6 +140,10 @@ MODULES = [
         "Conv2d(1, 1, kernel_size=(2, 2), padding='same', padding_mode='circular')",
     ),
     (
+        make_spec(dims=1, input_size=5, dilation=3, padding="same"),
+        "Conv1d(1, 1, kernel_size=(2,), padding='same', dilation=(3,), bias=False)",
+    ),
+    (
         make_spec(input_size=5, kernel_size=3, padding="same"),
         "Conv2d(1, 1, kernel_size=(3, 3), padding=(1, 1), bias=False)",
     ),
@@ -164,13 +168,15 @@ def test_a_module_is_written(spec, text):
     [
         ({"padding": ((0, 1),)}, "0:1"),
         ({"padding": -1}, "-1:-1"),
+        # It would be "same", which PyTorch has not with a stride.
+        ({"padding": ((0, 1),), "kernel_size": 2, "stride": 2, "input_size": 5}, "0:1"),
         ({"padding": ((2, 1),), "padding_mode": "reflect"}, "2:1"),
     ],
     ids=str,
 )
 def test_a_module_pads_both_ends_alike(layer, needs):
     with pytest.raises(SpecError) as refusal:
-        write_layer(make_spec(dims=1, input_size=6, kernel_size=3, **layer), "torch")
+        write_layer(make_spec(**{"dims": 1, "input_size": 6, "kernel_size": 3, **layer}), "torch")
     assert str(refusal.value) == (
         f"PyTorch pads both ends alike, with 0 or more, and this layer needs {needs}; --as benchdnn can say more"
     )
@@ -189,7 +195,8 @@ def run_module(text, spec):
     return module, {"output": output, "input": leaf.grad, "weight": module.weight.grad}, operands
 
 
-@settings(PATIENT, max_examples=60)
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+@settings(PATIENT, max_examples=150)
 @given(specs())
 def test_a_written_module_is_the_layer(spec):
     try:
