@@ -3,8 +3,8 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import chain
 from time import monotonic
@@ -104,12 +104,18 @@ def command(
             tell(f"the last line of {suite.results} was half written; its problem is done again")
         tally = Tally(len(before) + len(left), max(len(one.name or one.text) for one in problems), before=len(before))
         meter = stack.enter_context(Meter())
-        rows = chain(_counted(before, tally), _run(left, settings, suite, tally, results, meter, tell))
-        pieces = RENDERERS[name](rows, tally, style)
-        if output.output in (None, "-"):
-            print_pieces(pieces, at_once=True)
-        else:
-            write_file(str(output.output), pieces)
+        done = stack.enter_context(closing(_run(left, settings, suite, tally, results, meter, tell)))
+        pieces = RENDERERS[name](chain(_counted(before, tally), done), tally, style)
+        try:
+            if output.output in (None, "-"):
+                print_pieces(pieces, at_once=True)
+            else:
+                write_file(str(output.output), pieces)
+        except KeyboardInterrupt:
+            meter.clear()
+            more = f"; --resume goes on with {results.name}" if results else ""
+            tell(f"interrupted after {tally.done:,} of {tally.total:,} problems{more}")
+            raise
     return tally.exit_code or (REFUSED if wrong else OK)
 
 
@@ -127,25 +133,19 @@ def _run(
     results: "Results | None",
     meter: "Meter",
     tell: Callable[[str], None],
-) -> Iterator["Row"]:
+) -> Generator["Row"]:
     """The rows as they come, each written down before it is shown."""
     from convgrad_cli.commands.suite import run_suite
 
     total, done, begun = sum(settings.cost(settings.spec(one)) for one in problems), 0, monotonic()
-    try:
-        for row in run_suite(problems, settings, suite.jobs, suite.cluster, tell):
-            if results:
-                results.add(row)
-            done += settings.cost(row.spec)
-            tally.seconds = monotonic() - begun
-            meter.clear()
-            yield from _counted([row], tally)
-            meter.show(done / total, tally.seconds, f"{tally.done:,} of {tally.total:,}")
-    except KeyboardInterrupt:
+    for row in run_suite(problems, settings, suite.jobs, suite.cluster, tell):
+        if results:
+            results.add(row)
+        done += settings.cost(row.spec)
+        tally.seconds = monotonic() - begun
         meter.clear()
-        more = f"; --resume goes on with {safe(results.name)}" if results else ""
-        tell(f"interrupted after {tally.done:,} of {tally.total:,} problems{more}")
-        raise
+        yield from _counted([row], tally)
+        meter.show(done / total, tally.seconds, f"{tally.done:,} of {tally.total:,}")
 
 
 def _settings(suite: SuiteOptions, code: CodeOptions) -> "Settings":

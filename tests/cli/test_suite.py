@@ -323,6 +323,7 @@ MISTAKES = {
     "list -f svg": "--format 'svg' is not one of table, plain, json, jsonl, csv, markdown, latex, junit, github",
     "list --resume": "--resume goes on with a file of results; name it with --results",
     "list --results no/found": "--results no/found: there is no directory FOLDER/no",
+    "list --results /dev/full": "--results /dev/full is no regular file, and --resume could not read it; name a file",
     "list --results list": "--results list is there already; add --resume to go on with it, or name another file",
     "list --results list --resume": "--results list: line 1 is no result of a suite; name another file",
     "list --results done --resume --seed 4": "--results done was written with the usual options, and this run has "
