@@ -65,13 +65,13 @@ def _lines(name: str) -> list[str]:
 def _bytes(name: str) -> bytes:
     try:
         kind = os.stat(name).st_mode
-        if stat.S_ISDIR(kind):
-            raise SourceError(f"{safe(name)} is a directory; name the files in it")
-        if not stat.S_ISREG(kind):
-            raise SourceError(f"{safe(name)} is no regular file; send it through standard input: -")
-        with Path(name).open("rb") as file:
-            return file.read(LARGEST + 1)
+        if stat.S_ISREG(kind):
+            with Path(name).open("rb") as file:
+                return file.read(LARGEST + 1)
     except OSError as error:
         raise SourceError(f"{safe(name)}: {error.strerror or error}") from None
     except ValueError as error:  # a NUL in the name
         raise SourceError(f"{safe(name)}: {error}") from None
+    if stat.S_ISDIR(kind):
+        raise SourceError(f"{safe(name)} is a directory; name the files in it")
+    raise SourceError(f"{safe(name)} is no regular file; send it through standard input: -")

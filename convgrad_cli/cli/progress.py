@@ -50,7 +50,7 @@ class Meter:
 
     def __init__(self) -> None:
         self._there = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self._begun, self._shown = time.monotonic(), False
+        self._shown = False
 
     def __enter__(self) -> Meter:
         return self
@@ -58,9 +58,8 @@ class Meter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.clear()
 
-    def show(self, share: float, done: str) -> None:
-        """`share` is from 0 to 1, `done` in words."""
-        passed = time.monotonic() - self._begun
+    def show(self, share: float, passed: float, done: str) -> None:
+        """`share` is from 0 to 1, `passed` the seconds that it took, `done` in words."""
         if self._there and passed > PATIENCE and 0 < share < 1:
             left = round(passed / share - passed)
             hours, minutes, seconds = left // 3600, left // 60 % 60, left % 60

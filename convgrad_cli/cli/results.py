@@ -34,8 +34,11 @@ class Results:
     def add(self, row: Row) -> None:
         """Write the row, in one call so that nothing can come between its beginning and its end."""
         line = json.dumps(row_object(row), allow_nan=False).encode() + b"\n"
-        while line:
-            line = line[os.write(self._descriptor, line) :]
+        try:
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+        except OSError as error:
+            raise ConvGradError(f"--results {safe(self.name)}: {error.strerror or error}") from None
 
     def split(self, problems: Iterable[Listed], settings: str) -> tuple[list[Row], list[Listed]]:
         """The rows of problems that are done, and the other problems. Raises ConvGradError for other settings."""
@@ -67,6 +70,10 @@ def open_results(path: str, *, resume: bool) -> Iterator[Results]:
 
     check_writable(path, "--results")
     try:
+        if Path(path).exists() and not Path(path).is_file():
+            raise ConvGradError(
+                f"--results {safe(path)} is no regular file, and --resume could not read it; name a file"
+            )
         if Path(path).exists() and Path(path).stat().st_size and not resume:
             raise ConvGradError(
                 f"--results {safe(path)} is there already; add --resume to go on with it, or name another file"

@@ -3,8 +3,8 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import chain
 from time import monotonic
@@ -46,7 +46,9 @@ class SuiteOptions:
         int | None,
         number(LIST, "--max-macs", help="Of problems with more multiply-adds judge a sample of their elements."),
     ] = None
-    sample: Annotated[int, number(LIST, "--sample", help="Elements of each tensor in a sample. Default: 64.")] = 64
+    sample: Annotated[
+        int | None, number(LIST, "--sample", help="Elements of each tensor in a sample. Default: 64.")
+    ] = None
     summary: Annotated[bool, option(LIST, "--summary", help="Inspect the problems instead of checking them.")] = False
     dtype: Annotated[str | None, option(RUN, "--dtype", metavar="NAME", help="Instead of the list's, or float32.")] = (
         None
@@ -102,12 +104,18 @@ def command(
             tell(f"the last line of {suite.results} was half written; its problem is done again")
         tally = Tally(len(before) + len(left), max(len(one.name or one.text) for one in problems), before=len(before))
         meter = stack.enter_context(Meter())
-        rows = chain(_counted(before, tally), _run(left, settings, suite, tally, results, meter, tell))
-        pieces = RENDERERS[name](rows, tally, style)
-        if output.output in (None, "-"):
-            print_pieces(pieces, at_once=True)
-        else:
-            write_file(str(output.output), pieces)
+        done = stack.enter_context(closing(_run(left, settings, suite, tally, results, meter, tell)))
+        pieces = RENDERERS[name](chain(_counted(before, tally), done), tally, style)
+        try:
+            if output.output in (None, "-"):
+                print_pieces(pieces, at_once=True)
+            else:
+                write_file(str(output.output), pieces)
+        except KeyboardInterrupt:
+            meter.clear()
+            more = f"; --resume goes on with {results.name}" if results else ""
+            tell(f"interrupted after {tally.done:,} of {tally.total:,} problems{more}")
+            raise
     return tally.exit_code or (REFUSED if wrong else OK)
 
 
@@ -125,35 +133,29 @@ def _run(
     results: "Results | None",
     meter: "Meter",
     tell: Callable[[str], None],
-) -> Iterator["Row"]:
+) -> Generator["Row"]:
     """The rows as they come, each written down before it is shown."""
     from convgrad_cli.commands.suite import run_suite
 
     total, done, begun = sum(settings.cost(settings.spec(one)) for one in problems), 0, monotonic()
-    try:
-        for row in run_suite(problems, settings, suite.jobs, suite.cluster, tell):
-            if results:
-                results.add(row)
-            done += settings.cost(row.spec)
-            tally.seconds = monotonic() - begun
-            meter.clear()
-            yield from _counted([row], tally)
-            meter.show(done / total, f"{tally.done:,} of {tally.total:,}")
-    except KeyboardInterrupt:
+    for row in run_suite(problems, settings, suite.jobs, suite.cluster, tell):
+        if results:
+            results.add(row)
+        done += settings.cost(row.spec)
+        tally.seconds = monotonic() - begun
         meter.clear()
-        more = f"; --resume goes on with {safe(results.name)}" if results else ""
-        tell(f"interrupted after {tally.done:,} of {tally.total:,} problems{more}")
-        raise
+        yield from _counted([row], tally)
+        meter.show(done / total, tally.seconds, f"{tally.done:,} of {tally.total:,}")
 
 
 def _settings(suite: SuiteOptions, code: CodeOptions) -> "Settings":
-    from convgrad_cli.commands.suite_settings import Settings
+    from convgrad_cli.commands.suite_settings import SAMPLE, Settings
 
-    named = {name: getattr(suite, name) for name in ("dtype", "device", "seed", "max_macs", "sample", "summary")}
+    named = {name: getattr(suite, name) for name in ("dtype", "device", "seed", "max_macs", "summary")}
     asked = code_target(suite.target, code)
     if suite.cluster is not None:
         asked = replace(asked, target=_whole(asked.target), forward=_whole(asked.forward))
-    return Settings(asked, code.arithmetic, code.conditions, batch=suite.mb, **named)
+    return Settings(asked, code.arithmetic, code.conditions, batch=suite.mb, sample=suite.sample or SAMPLE, **named)
 
 
 def _whole(code: str | None) -> str | None:
@@ -166,17 +168,22 @@ def _require(suite: SuiteOptions, code: CodeOptions) -> None:
     """Raise ConvGradError for what is wrong whatever the problems are."""
     from convgrad_cli.commands.target_options import check_options
     from convgrad_cli.tensors.device import check_device, check_dtype
-    from convgrad_cli.verdict.choices import choose_arithmetic, choose_conditions
+    from convgrad_cli.verdict.choices import ARITHMETIC_NAMES, choose_arithmetic, choose_conditions, require_name
 
     choose_conditions(code.conditions)
-    choose_arithmetic(code.arithmetic, suite.dtype or {"direct": "float32"}.get(code.arithmetic, ""))
+    require_name("--arithmetic", code.arithmetic, ARITHMETIC_NAMES)
     check_device(suite.device)
     if suite.dtype is not None:
         check_dtype(suite.dtype)
+        choose_arithmetic(code.arithmetic, suite.dtype)
     asked = code_target(suite.target, code)
     check_options(asked)
     if suite.summary and asked != type(asked)():
         raise ConvGradError("--summary inspects torch's own gradients, and this names other code; drop one of them")
+    if suite.summary and (suite.max_macs is not None or code.conditions or code.arithmetic != "direct"):
+        raise ConvGradError("--summary compares every element; drop --max-macs, --conditions and --arithmetic")
+    if suite.sample is not None and suite.max_macs is None:
+        raise ConvGradError("--sample is for problems of more than --max-macs multiply-adds; give that too")
     for name, value, least in (
         ("--mb", suite.mb, 1),
         ("--jobs", suite.jobs, 1),

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from rich.console import RenderableType
+from rich.padding import Padding
 from rich.style import Style as RichStyle
 from rich.text import Text
 
@@ -54,18 +56,23 @@ def table(rows: Rows, tally: Tally, style: Style) -> Iterator[str]:
         yield printed(Text(f"not PASS: {', '.join(safe(name) for name in bad[:LISTED])}{more}"), style)
 
 
-def _lines(row: Row, width: int, narrow: bool) -> Iterator[Text]:
+def _lines(row: Row, width: int, narrow: bool) -> Iterator[RenderableType]:
     label, bold = safe(row.label, SENTENCE), RichStyle(bold=True, color=COLOURS.get(row.verdict))
     line = Text().append(row.verdict.ljust(10), bold).append(f"  {label.ljust(0 if narrow else width)}")
     numbers = f"{_ratio(row):>7}  {row.seconds:7.3f}"
     sampled = f"  {row.sampled} elements of each tensor" if row.sampled else ""
     if narrow:
         yield line
-        yield Text(f"  {_ratio(row)} x bound, {row.seconds:.3f} s{',' * bool(sampled)}{sampled[1:]}")
+        yield _below(f"{_ratio(row)} x bound, {row.seconds:.3f} s{',' * bool(sampled)}{sampled[1:]}")
     else:
         yield line.append(f"  {numbers}").append(sampled, DIM)
     if row.verdict != "PASS":
-        yield from (Text(f"  {text}") for text in _reasons(row))
+        yield from map(_below, _reasons(row))
+
+
+def _below(text: str) -> Padding:
+    """What belongs to the line above it, also where it takes several lines."""
+    return Padding(Text(text), (0, 0, 0, 2), expand=False)
 
 
 def _reasons(row: Row) -> Iterator[str]:

@@ -67,13 +67,13 @@ def choose_conditions(text: str | None) -> tuple[str, ...]:
         return CONDITIONS if text == "all" else ()
     names = CHEAP if text is None else tuple(name.strip() for name in text.split(","))
     for name in names:
-        _require("--conditions", name, ("all", "none", *CONDITIONS))
+        require_name("--conditions", name, ("all", "none", *CONDITIONS))
     return names
 
 
 def choose_arithmetic(name: str, dtype: str) -> str:
     """The arithmetic called `name`, if a result of `dtype` can have been computed in it."""
-    _require("--arithmetic", name, ARITHMETIC_NAMES)
+    require_name("--arithmetic", name, ARITHMETIC_NAMES)
     short = dtype in ("float16", "bfloat16")
     if (name in ("partial", "short") and not short) or (name in ("tf32", "bf16") and dtype != "float32"):
         needed = "float32" if name in ("tf32", "bf16") else "float16 or bfloat16"
@@ -88,7 +88,8 @@ def choose_hint(level: int) -> int:
     return level
 
 
-def _require(option: str, name: str, known: tuple[str, ...]) -> None:
+def require_name(option: str, name: str, known: tuple[str, ...]) -> None:
+    """Raise ConvGradError unless `name`, which stands after `option`, is one of those that are known."""
     if name not in known:
         close = difflib.get_close_matches(name, known, 1)
         hint = f"; did you mean {close[0]}?" if close else ""
