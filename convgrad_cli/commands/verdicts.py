@@ -105,6 +105,8 @@ def _verdict(one: Judged) -> Verdict:
 def _probe_finding(probed: Probed, operand: str) -> Finding:
     if not probed.failed:
         return Finding(probed.probe.name, "PASS")
+    if probed.absent:
+        return Finding(probed.probe.name, "FAIL", probed.absent, (_tensor(operand),))
     off = torch.where(probed.wrong, (probed.actual.double() - probed.expected).abs(), 0.0).nan_to_num(nan=float("inf"))
     index = _unravel(int(off.flatten().argmax()), probed.wrong.shape)
     name = f"{LETTERS[operand]}[{','.join(map(str, index))}]"
@@ -141,7 +143,7 @@ def _unchecked(found: Examination, callable: bool) -> tuple[str, ...]:
     missing = tuple(f"{_tensor(name)}: the target gives none" for name in found.unjudged)
     if not callable:
         return (*missing, "saved numbers cannot be probed: bounds and the reading of precision are all there is")
-    wrong = [one.operand for one in found.judged if any(probed.failed for probed in one.probed)]
+    wrong = [one.operand for one in found.judged if one.certificate is None or any(p.failed for p in one.probed)]
     skipped = (f"other conditions for {', '.join(map(_tensor, wrong))}, wrong without them",) if wrong else ()
     return (*missing, *skipped)
 

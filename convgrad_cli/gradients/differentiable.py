@@ -39,8 +39,8 @@ def as_forward(found: Any) -> tuple[Forward, tuple[str, ...]]:
 
 def differentiate(
     forward: Forward, operands: Tensors, keywords: Mapping[str, Any], question: Mapping[str, Any], shape: Shape
-) -> dict[str, torch.Tensor]:
-    """The output and the gradients of the operands that are wanted."""
+) -> dict[str, torch.Tensor | None]:
+    """The output and the gradients of the operands that are wanted; None for one that autograd does not reach."""
     *leaves, grad_output = operands
     named = {name: leaf for name, leaf in zip(("input", "weight", "bias"), leaves, strict=True) if leaf is not None}
     asked = {name: leaf.requires_grad_() for name, leaf in named.items() if name in question["wanted"]}
@@ -57,8 +57,7 @@ def differentiate(
         raise Refusal("returned an output that can't be differentiated: it does not depend on x, w or b for autograd")
     if asked:
         torch.autograd.backward(output, grad_output)
-    grads = {f"grad_{name}": leaf.grad for name, leaf in asked.items() if leaf.grad is not None}
-    return {"output": output, **grads}
+    return {"output": output, **{f"grad_{name}": leaf.grad for name, leaf in asked.items()}}
 
 
 def _apply(function: type[torch.autograd.Function]) -> tuple[Forward, tuple[str, ...]]:

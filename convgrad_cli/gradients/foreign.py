@@ -206,4 +206,5 @@ def _read(
         back = reorder(shape, restore(order)) if len(shape) == len(order) else shape
         misshapen[name.removeprefix("grad_")] = tuple(back)
     changed = tuple(n for n in ("input", "weight", "bias", "grad_output") if n in reply["changed"])
-    return Answer(Gradients(**there), misshapen, tuple(n for n in changed if spec.bias or n != "bias"))
+    missing = tuple(name.removeprefix("grad_") for name in reply["missing"])
+    return Answer(Gradients(**there), misshapen, tuple(n for n in changed if spec.bias or n != "bias"), missing)

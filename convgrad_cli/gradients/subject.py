@@ -39,19 +39,22 @@ class Subject:
     def answer(
         self, question: Mapping[str, Any], blocks: Mapping[str, Block]
     ) -> tuple[dict[str, Any], dict[str, Block]]:
-        """What the code returned in the shapes that were asked for; its other shapes, and the operands it changed."""
+        """What the code returned in the shapes that were asked for, and what of it or of its operands is not right."""
         shapes: dict[str, Shape] = {name: tuple(shape) for name, shape in question["expects"].items()}
         if question["device"] != "cpu" and self.framework != "torch":
             raise Refusal(f"takes NumPy arrays, which are never on {question['device']}; add --as torch")
         returned, given = self.run(question, blocks, shapes)
-        results, misshapen = operand_block(returned, shapes)
+        missing = [name for name, value in returned.items() if value is None]
+        # To autograd no gradient is a gradient of 0.
+        zeros = {name: numpy.zeros(shapes[name], numpy.float64) for name in missing}
+        results, misshapen = operand_block({**returned, **zeros}, shapes)
         # As bytes: NaN is not equal to itself.
         changed = [
             name
             for name, value in given.items()
             if (_bits(_on_host(value)) != _as_given(blocks[name], question["layouts"].get(name))).any()
         ]
-        return {"misshapen": misshapen, "changed": changed}, results
+        return {"misshapen": misshapen, "missing": missing, "changed": changed}, results
 
     def run(
         self, question: Mapping[str, Any], blocks: Mapping[str, Block], shapes: Mapping[str, Shape]

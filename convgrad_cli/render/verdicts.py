@@ -42,7 +42,7 @@ def remarks(verdict: Verdict, check: Check) -> list[str]:
     failed = not_passed(verdict.probes)
     said += [f"probe {safe(failed[0].name)}: {safe(failed[0].detail, SENTENCE)}"] if failed else []
     said += [f"also wrong on {', '.join(safe(probe.name) for probe in failed[1:])}"] if failed[1:] else []
-    if verdict.bits is not None and isfinite(verdict.bits) and not failed and verdict.verdict != "PASS":
+    if verdict.bits is not None and isfinite(verdict.bits) and not failed and verdict.verdict in ("FAIL", "SUSPECT"):
         said.append(f"the worst element has about {max(verdict.bits, 0.0):.1f} bits right")
     return said
 

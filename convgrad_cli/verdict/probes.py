@@ -67,12 +67,16 @@ class Probe:
 
 @dataclass(frozen=True)
 class Probed:
-    """How one tensor answered one probe: which certified elements differ, and the numbers."""
+    """How one tensor answered one probe: which certified elements differ, and the numbers.
+
+    `absent`: why there are none, where the tensor came on the real data and not here; then all of them are NaN.
+    """
 
     probe: Probe
     wrong: Tensor
     actual: Tensor
     expected: Tensor
+    absent: str = ""
 
     @property
     def failed(self) -> bool:

@@ -14,22 +14,82 @@ from convgrad_cli.verdict.bounds import ARITHMETICS, BITS
 from convgrad_cli.verdict.probes import Probed
 
 SMALL = 0.01  # an integer that is off by less was not miscounted but rounded on the way
-FORMATS = {11: " (as TF32)", 10: " (as TF32)", 8: " (as bfloat16)", 7: " (as bfloat16)"}
+LAST = 2.0  # units in the last place
+SEVERAL = 3  # elements: a transform spreads a number over a tile
+COARSE = 4  # bits; what keeps fewer of an operand does something else than round it
+FORMATS = {11: "TF32", 10: "TF32", 8: "bfloat16", 7: "bfloat16"}
+DECLARED = {"TF32": "tf32", "bfloat16": "bf16"}
+RESULTS = {8: "bfloat16", 11: "float16", 24: "float32"}
 
 
-def signature(spec: ConvSpec, operand: str, failed: Sequence[Probed], narrowest: str) -> str:
+def signature(spec: ConvSpec, operand: str, failed: Sequence[Probed], narrowest: str, declared: str = "direct") -> str:
     """One sentence on a wrong tensor from the probes that it `failed`; `narrowest` explains it on the real data."""
     logic = next((one for one in failed if one.probe.name == "logic"), None)
     digits = next((one for one in failed if one.probe.name == "digits"), None)
     if logic is not None and not _is_small(logic):
         return f"the formula is wrong: {_share(logic)} differ on exact integers"
     # The more zeros a right answer has, the clearer a leak shows how far it goes.
-    leaking = max((one for one in failed if _leaks(one)), key=lambda one: int((one.expected == 0).sum()), default=logic)
+    leaking = max((one for one in failed if _leaks(one)), key=lambda one: int((one.expected == 0).sum()), default=None)
     if leaking is not None:
         return _transform(spec, operand, leaking)
+    integers = next((one for one in failed if one.probe.name in ("logic", "sums") and _is_slight(one)), None)
+    if integers is not None and (logic is not None or digits is not None):
+        return f"no term is wrong, but {_share(integers)} differ by {_off(integers)} on exact integers"
     if digits is not None:
-        return f"operands are rounded: about {_bits(digits)} bits of them come back"
+        return _rounded(operand, digits, narrowest, declared)
     return _sums(failed, narrowest)
+
+
+def _rounded(operand: str, one: Probed, narrowest: str, declared: str) -> str:
+    """What elements of a single term, with all its digits, say about what was rounded."""
+    wrong = one.wrong & (one.expected != 0)
+    actual, expected = one.actual.double()[wrong], one.expected.double()[wrong]
+    if not len(actual):
+        return f"{_share(one)} are not 0, where every term is"
+    kept, dtype = _kept(actual, expected, BITS[one.probe.operands.input.dtype]), one.probe.operands.input.dtype
+    if not bool(actual.any()):
+        return f"small numbers come back as 0: {_share(one)}, the largest of which must be {expected.abs().max():.2g}"
+    if len(actual) >= SEVERAL and bool((actual == actual.round()).all()):
+        return f"the results are whole numbers, where {_share(one)} must not be: an integer type, or a rounding to one"
+    if kept < COARSE:
+        return f"right on integers, but not on numbers with all their digits: {_share(one)} differ"
+    bits = next((n for n in RESULTS if _has_bits(actual, n)), BITS[dtype])
+    if len(actual) >= SEVERAL and bits < BITS[dtype] and operand != "bias":  # whose only factor is g
+        allowed = "which no --arithmetic allows: those round operands"
+        return f"the results are rounded to {bits} bits, {allowed}; --dtype {RESULTS[bits]} would explain it"
+    # A product of two rounded numbers has twice their bits.
+    if 2 * kept >= BITS[dtype] or not _has_bits(actual, min(2 * (kept + 1), BITS[dtype] - 1)):
+        return f"{_share(one)} differ as if only about {kept} bits of the operands came back"
+    name = FORMATS.get(kept, "")
+    said = f"operands are rounded: about {kept} bits of them come back{', as in ' if name else ''}{name}"
+    fits = narrowest and name and DECLARED[name] != declared
+    return f"{said}; --arithmetic {DECLARED[name]} would explain it" if fits else said
+
+
+def _has_bits(numbers: Tensor, count: int) -> bool:
+    """Whether none of them has more bits from the first that is set to the last."""
+    return bool((torch.frexp(numbers).mantissa * 2.0**count % 1 == 0).all())
+
+
+def _kept(actual: Tensor, expected: Tensor, most: int) -> int:
+    """How many bits are right in the worst of these elements, none of which should be 0."""
+    largest = float(((actual - expected).abs() / expected.abs()).max())
+    return max(0, min(most, floor(-log2(largest)))) if 0 < largest < 1 else 0
+
+
+def _units(one: Probed) -> float:
+    """The largest difference in units in the last place."""
+    error, dtype = (one.actual.double() - one.expected).abs()[one.wrong], one.actual.dtype
+    exponents = torch.frexp(one.expected.double()[one.wrong]).exponent
+    return float((error / torch.ldexp(torch.ones_like(error), exponents - BITS[dtype])).max())
+
+
+def _off(one: Probed) -> str:
+    """By how much, at most."""
+    units = _units(one)
+    if units > LAST:
+        return f"up to {float((one.actual.double() - one.expected).abs()[one.wrong].max()):.2g}"
+    return f"{'one unit' if units <= 1 else 'two units'} in the last place"
 
 
 def _sums(failed: Sequence[Probed], narrowest: str) -> str:
@@ -52,17 +112,22 @@ def _is_small(one: Probed) -> bool:
     return bool(off.isfinite().all()) and float(off.max()) < SMALL
 
 
+def _is_slight(one: Probed) -> bool:
+    return _is_small(one) or _units(one) <= LAST
+
+
 def _leaks(one: Probed) -> bool:
-    """Whether small numbers come out where every term is 0."""
+    """Whether small numbers come out where every term is 0; a bit that was flipped there is smaller still."""
     leaked = one.actual.double()[one.wrong & (one.expected == 0)].abs()
-    return len(leaked) > 0 and float(leaked.max()) < SMALL
+    leaked = leaked[leaked >= torch.finfo(one.probe.operands.input.dtype).tiny]
+    return len(leaked) >= SEVERAL and float(leaked.max()) < SMALL
 
 
 def _transform(spec: ConvSpec, operand: str, one: Probed) -> str:
     """Also how large the tiles are: so far a number leaks, and then a kernel less one."""
-    said = "the formula is right, but numbers leak to where every term is 0: a transform (Winograd or FFT)"
+    said = "the formula is right, but numbers leak to where every term is 0: as from a transform (Winograd or FFT)"
     leaked = one.wrong & (one.expected == 0)
-    if operand in ("weight", "bias") or not bool(leaked.any()):
+    if operand in ("weight", "bias"):
         return said
     planes = leaked.flatten(0, -spec.dims - 1)
     sizes = [_extent(plane, axis) for plane in planes for axis in range(spec.dims) if bool(plane.any())]
@@ -74,12 +139,3 @@ def _transform(spec: ConvSpec, operand: str, one: Probed) -> str:
 def _extent(plane: Tensor, axis: int) -> int:
     places = plane.nonzero()[:, axis]
     return int(places.max() - places.min()) + 1
-
-
-def _bits(one: Probed) -> str:
-    relative = ((one.actual.double() - one.expected).abs() / one.expected.abs())[one.wrong & (one.expected != 0)]
-    largest = float(relative.max()) if len(relative) else 1.0
-    if not 0 < largest < 1:
-        return "0"
-    kept = max(0, min(BITS[one.probe.operands.input.dtype], floor(-log2(largest))))
-    return f"{kept}{FORMATS.get(kept, '')}"

@@ -375,6 +375,34 @@ def test_a_saved_gradient_without_g_is_that_of_the_sum(tmp_path):
     assert done.status == 0, done.out
 
 
+def test_what_autograd_does_not_reach_has_no_gradient_and_fails(folder):
+    (folder / "detached.py").write_text(
+        "import torch\n"
+        "def f(x, w, b): return torch.nn.functional.conv2d(x.detach(), w, b)\n"
+        "def no_bias(x, w, b): return torch.nn.functional.conv2d(x, w, b.detach())\n"
+    )
+    done = check(folder, "--forward", "detached.py::f", "--conditions", "all", "--size", "5")
+    assert done.status == 1
+    assert "FAIL  grad_input: no gradient for x: the output does not depend on it for autograd" in done.out
+    assert re.search(r"^weight.grad +PASS", done.out, re.MULTILINE)
+    done = check(folder, "--forward", "detached.py::no_bias", "--bias", "--size", "5", "-f", "plain")
+    assert done.out == "output\tPASS\ngrad_weight\tPASS\ngrad_input\tPASS\ngrad_bias\tFAIL\n"
+
+
+def test_a_wrong_shape_is_said_without_numbers_that_are_none(folder):
+    done = check(folder, "mine.py::wrong_shape", *LAYER, "--out-channels", "3")
+    assert "its shape is 1, not 3" in done.out
+    assert "nan" not in done.out
+
+
+def test_zeros_that_show_nothing_have_no_bits_that_are_right(folder):
+    np.save(folder / "zeros.npy", np.zeros((1, 1, 2, 2), np.float32))
+    done = check(folder, "--x", "zeros", "--size", "3", "--grad-weight", "zeros.npy")
+    assert done.status == 3
+    assert "MISTRUSTED" in done.out
+    assert "bits right" not in done.out
+
+
 def test_a_device_that_is_not_there_is_refused_for_torch_code_as_for_torch(folder):
     if torch.cuda.is_available():
         pytest.skip("there is one")

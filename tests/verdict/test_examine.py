@@ -172,3 +172,74 @@ def test_a_target_that_refuses_a_probe_is_an_error():
     found = verdict_on(Wrapped(refuse))
     assert found.verdict == "ERROR"
     assert ("sums", "mine.py::f raised ValueError: too large") in found.refused
+
+
+def flipped(t):
+    t = t.clone()
+    t.view(torch.int32).view(-1)[7] ^= 1
+    return t
+
+
+READINGS = {
+    "a flipped bit": (flipped, "no term is wrong, but 1 of 72 elements differ by one unit in the last place on exact"),
+    "an integer type": (lambda t: t.to(torch.int64).float(), "the results are whole numbers, where "),
+    "results of 8 bits": (lambda t: t.bfloat16().float(), "the results are rounded to 8 bits, which no --arithmetic"),
+    "results of 11 bits": (lambda t: t.half().float(), "the results are rounded to 11 bits, which no --arithmetic"),
+    "a clip": (lambda t: t.clamp(-4, 4), "the formula is wrong: "),
+    "a threshold": (lambda t: torch.where(t.abs() < 0.1, 0, t), "small numbers come back as 0: "),
+}
+
+
+@pytest.mark.parametrize("case", READINGS)
+def test_what_is_read_from_a_wrong_tensor_is_what_is_known(case):
+    change, said = READINGS[case]
+    assert one(verdict_on(changed(weight=change)), "weight").reason.startswith(said)
+
+
+def test_results_of_8_bits_are_not_what_bf16_declares_and_what_does_is_said():
+    """theory.md, 3: it rounds the operands, and keeps the results of their sums."""
+
+    def rounded(spec, operands, call, answer):
+        found = TORCH.run(spec, operands.map(lambda t: t.bfloat16().float()), call).gradients.named()
+        return Answer(Gradients(**{name: tensor.bfloat16().float() for name, tensor in found.items()}))
+
+    found = one(verdict_on(Wrapped(rounded), arithmetic="bf16"), "weight")
+    assert found.verdict == "FAIL"
+    assert found.reason.endswith("; --dtype bfloat16 would explain it")
+
+
+def test_rounded_operands_say_which_arithmetic_explains_them():
+    target = Wrapped(lambda s, operands, call, a: TORCH.run(s, operands.map(lambda t: t.bfloat16().float()), call))
+    assert one(verdict_on(target), "input").reason.endswith("as in bfloat16; --arithmetic bf16 would explain it")
+    assert verdict_on(target, arithmetic="bf16").verdict == "PASS"
+
+
+def test_what_does_not_follow_from_the_operands_is_no_wrong_formula():
+    sums: dict[torch.Size, torch.Tensor] = {}
+
+    def grown(spec, operands, call, answer):
+        weight = answer.gradients.weight
+        sums[weight.shape] = sums.get(weight.shape, 0) + weight
+        return Answer(replace(answer.gradients, weight=sums[weight.shape]))
+
+    found = verdict_on(Wrapped(grown))
+    assert one(found, "weight").reason.startswith("the same call gave other numbers the second time: ")
+    assert one(found, "input").verdict == "PASS"
+    first = TORCH.run(SPEC, operands_of(SPEC, "normal", torch.float32, 0))
+    found = verdict_on(Wrapped(lambda *_: first))
+    assert one(found, "weight").reason == "it does not depend on the operands: other numbers gave the same"
+
+
+def test_a_shape_that_is_wrong_on_other_numbers_alone_is_said():
+    def change(spec, operands, call, answer):
+        if float(operands.input.abs().max()) < 50:
+            return answer
+        return Answer(replace(answer.gradients, bias=None), {"bias": (1,)})
+
+    found = one(verdict_on(Wrapped(change)), "bias")
+    assert (found.verdict, found.reason) == ("FAIL", "on other numbers its shape is 1, not 6")
+
+
+def test_a_wrong_shape_has_no_probes():
+    target = Wrapped(lambda spec, operands, call, a: Answer(replace(a.gradients, bias=None), {"bias": (1,)}))
+    assert one(verdict_on(target), "bias").probed == ()

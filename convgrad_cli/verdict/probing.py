@@ -1,0 +1,161 @@
+"""Probes put to a target one after another, as its answers make them necessary, and what they could have shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+
+from convgrad_cli.geometry.spec import ConvSpec
+from convgrad_cli.geometry.validation import by_x
+from convgrad_cli.gradients.target import Answer, Target, TargetError
+from convgrad_cli.tensors.operands import Operands, Tensor
+from convgrad_cli.verdict.bounds import ACCUMULATE, BITS, Arithmetic, term_counts
+from convgrad_cli.verdict.probes import (
+    Probe,
+    Probed,
+    digits_probes,
+    impulse_probes,
+    logic_probes,
+    single_digits_probes,
+    sums_probes,
+)
+
+MANY = 64  # elements whose digits were asked for: so many can't all hide that operands were rounded
+RETRIES = 3
+POWER = 0.3  # of the elements that anything meets must have been tested by some probe with a result other than 0
+
+
+class Probing:
+    """The answers of a target to probes, and whether those could have shown a fault."""
+
+    def __init__(self, spec: ConvSpec, target: Target, names: Sequence[str]) -> None:
+        self.spec, self.target = spec, target
+        self.probed: dict[str, list[Probed]] = {name: [] for name in names}
+        self.refused: list[tuple[str, str]] = []
+        self._tested: dict[str, Tensor] = {}
+        self._powerful: set[str] = set()
+        self._digits: Counter[str] = Counter()
+
+    def answer(self, probe: Probe) -> None:
+        """Puts `probe` to the target, as far as it proves something about the tensors that are judged."""
+        names = [name for name in probe.proves if name in self.probed]
+        if not names:
+            return
+        try:
+            answer = self.target.run(self.spec, probe.operands)
+        except TargetError as error:
+            self.refused.append((probe.name, str(error)))
+            return
+        there = answer.gradients.named()
+        for name, (right, certified) in probe.expected(self.spec, names).items():
+            # What was there on the real data and is not now differs everywhere.
+            actual = there[name][: len(right)] if name in there else torch.full(right.shape, float("nan"))
+            if BITS.get(actual.dtype, 0) > BITS[right.dtype]:  # code that sums in float64 may leave its answer there
+                actual = actual.to(right.dtype)
+            expected = _in_dtype(right, actual.dtype, probe.operands.input.dtype)
+            wrong = torch.zeros((), dtype=torch.bool)
+            if actual.dtype != expected.dtype or not torch.equal(actual, expected):
+                wrong = actual.double() != expected.double()
+                wrong = wrong if certified is None else wrong & certified
+            absent = "" if name in there else misshapen(answer, self.spec, name) or "it is missing"
+            self.probed[name].append(Probed(probe, wrong, actual, expected, absent))
+            if probe.name == "digits":
+                asked = expected != 0 if certified is None else certified & (expected != 0)
+                self._digits[name] += int(asked.sum())
+            self._count(name, expected, certified)
+
+    def unsteady(self, operands: Operands, answer: Answer) -> Mapping[str, str]:
+        """Of tensors that failed, those that do not follow from the operands alone, and how that shows.
+
+        `operands` are the real ones, and `answer` what came of them before any probe.
+        """
+        failed = {name: next((one for one in found if one.failed), None) for name, found in self.probed.items()}
+        said: dict[str, str] = {}
+        for name, first in failed.items():
+            if first is None or first.absent or name in said:
+                continue
+            try:
+                again = self.target.run(self.spec, operands), self.target.run(self.spec, first.probe.operands)
+            except TargetError:
+                continue
+            for other, one in failed.items():
+                if one is not None and one.probe is first.probe and other not in said:
+                    pairs = zip((answer.gradients.named()[other], one.actual), again, strict=True)
+                    said[other] = next(filter(None, (_other_numbers(was, now, other) for was, now in pairs)), "")
+        return {name: words or self._constant(name) for name, words in said.items()}
+
+    def _constant(self, name: str) -> str:
+        """That other operands gave the same numbers, if they did and these are not all 0."""
+        one, *others = (probed.actual for probed in self.probed[name])
+        same = bool(one.any()) and any(torch.equal(one, other) for other in others)
+        return "it does not depend on the operands: other numbers gave the same" if same else ""
+
+    def has(self, kind: str) -> bool:
+        """Whether any tensor was asked by a probe called `kind`."""
+        return any(one.probe.name == kind for found in self.probed.values() for one in found)
+
+    def failed(self, kind: str) -> bool:
+        """Whether any tensor differed on a probe called `kind`."""
+        return any(one.failed for found in self.probed.values() for one in found if one.probe.name == kind)
+
+    def few_digits(self) -> bool:
+        """Whether the digits of fewer than MANY elements of some tensor were asked for."""
+        return any(self._digits[name] < MANY for name in self.probed)
+
+    def is_weak(self, name: str) -> bool:
+        """Whether no probe of this tensor could have failed in every channel, and on enough of its elements."""
+        return self.target.callable and name not in self._powerful
+
+    def _count(self, name: str, expected: Tensor, certified: Tensor | None) -> None:
+        if name in self._powerful:
+            return
+        tested = torch.zeros(self.spec.shape_of(name), dtype=torch.bool)
+        tested[: len(expected)] = expected != 0 if certified is None else certified & (expected != 0)
+        tested = tested | self._tested[name] if name in self._tested else tested
+        self._tested[name] = tested
+        axis = 0 if name in ("weight", "bias") else len(self.spec.batch_shape)
+        others = [other for other in range(tested.dim()) if other != axis]
+        met = (term_counts(self.spec, name) > 0).expand(tested.shape)
+        channels, reachable = (some.sum(dim=others) if others else some.int() for some in (tested, met))
+        if bool(((channels > 0) | (reachable == 0)).all()) and int(channels.sum()) >= POWER * int(reachable.sum()):
+            self._powerful.add(name)
+
+
+def misshapen(answer: Answer, spec: ConvSpec, name: str) -> str:
+    """The shape in which a tensor came, if that is a wrong one."""
+    came = answer.misshapen.get(name)
+    return "" if came is None else f"its shape is {by_x(came)}, not {by_x(spec.shape_of(name))}"
+
+
+def _other_numbers(was: Tensor, answer: Answer, name: str) -> str:
+    """That the same call gave other numbers this time, if it did."""
+    now = answer.gradients.named().get(name)
+    if now is None:
+        return "the same call did not give it a second time"
+    differ = ~torch.isclose(was.double(), now[: len(was)].double(), rtol=0.0, atol=0.0, equal_nan=True)
+    many = f"{int(differ.sum()):,} of {differ.numel():,} elements"
+    return f"the same call gave other numbers the second time: {many} differ" if bool(differ.any()) else ""
+
+
+def probes_for(run: Probing, dtype: torch.dtype, declared: Arithmetic, seed: int) -> Iterator[Probe]:
+    """The probes one after another, as what the last ones showed makes them necessary."""
+    yield from sums_probes(run.spec, dtype, declared, seed)
+    # Exact sums of random numbers leave no fault of the formula unseen, but where a rounding follows.
+    if dtype in ACCUMULATE or not run.has("sums") or run.failed("sums"):
+        yield from logic_probes(run.spec, dtype, declared, seed)
+    yield from digits_probes(run.spec, dtype, declared, seed)
+    if run.few_digits() and not run.failed("digits"):
+        yield from single_digits_probes(run.spec, dtype, declared, seed)
+    if run.failed("digits"):
+        yield from impulse_probes(run.spec, dtype, declared, seed)
+    # In a few elements sums of either sign may have come out as 0; other numbers will not.
+    for again in range(1, RETRIES + 1):
+        if any(run.is_weak(name) for name in run.probed):
+            yield from logic_probes(run.spec, dtype, declared, seed + 1000 * again)
+
+
+def _in_dtype(right: Tensor, actual: torch.dtype, dtype: torch.dtype) -> Tensor:
+    """The answer that a right target gives: rounded to the dtype under test, or left alone where it gives a wider."""
+    return right if BITS.get(actual, 0) > BITS[dtype] else right.to(dtype)
