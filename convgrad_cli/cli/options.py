@@ -2,8 +2,9 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Annotated, Any
+from copy import copy
+from dataclasses import dataclass, field, fields, make_dataclass
+from typing import Annotated, Any, get_args
 
 from typer import BadParameter, Exit, Option
 
@@ -95,7 +96,7 @@ class LayerOptions:
             LAYER,
             "--layer",
             metavar="TEXT",
-            help="The layer as PyTorch writes it: 'Conv2d(3, 4, (2, 2))', instead of the above.",
+            help="The layer as others write it, instead of the above: 'Conv2d(3, 4, (2, 2))', benchdnn, MIOpenDriver.",
         ),
     ] = None
 
@@ -170,6 +171,21 @@ class OutputOptions:
     ascii: Annotated[bool, _option(OUTPUT, "--ascii", help="Print only ASCII characters.")] = False
     quiet: Annotated[bool, _option(OUTPUT, "--quiet", "-q", help="No notes.")] = False
     version: Version = False
+
+
+def reworded(group: type, **helps: str) -> type:
+    """The same options, with other help for those of a command that has other defaults."""
+
+    def said(kind: Any, help: str) -> Any:
+        plain, option = get_args(kind)
+        option = copy(option)
+        option.help = help
+        return Annotated[plain, option]
+
+    changed = [
+        (f.name, said(f.type, helps[f.name]), field(default=f.default)) for f in fields(group) if f.name in helps
+    ]
+    return make_dataclass(group.__name__, changed, bases=(group,), frozen=True)
 
 
 def takes(**groups: type) -> Callable[[Callable[..., int]], Callable[..., int]]:

@@ -15,7 +15,7 @@ from typing import IO
 
 from convgrad_cli.cli.options import OutputOptions
 from convgrad_cli.cli.terminal import can_draw, color_system, terminal_width, wants_color
-from convgrad_cli.errors import ConvGradError
+from convgrad_cli.errors import OK, ConvGradError
 from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.render.style import FORMATS, NAMES, SENTENCE, SUFFIXES, Style
 from convgrad_cli.report import Report
@@ -76,6 +76,17 @@ def show(report: Report, options: OutputOptions) -> int:
         for note in report.notes:
             print(f"note: {safe(note)}", file=sys.stderr)
     return report.exit_code
+
+
+def show_line(text: str, options: OutputOptions) -> int:
+    """Print or write one line that is no report, and return the exit status of success."""
+    if options.format is not None:
+        raise ConvGradError(f"a single line has no format {safe(options.format)}; drop --format")
+    if options.output in (None, "-"):
+        print_pieces([f"{text}\n"])
+    else:
+        write_file(str(options.output), [f"{text}\n"])
+    return OK
 
 
 def print_pieces(pieces: Iterable[str]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from convgrad_cli.cli.options import LayerOptions, NumberOptions
 from convgrad_cli.errors import ConvGradError, SourceError, SpecError
-from convgrad_cli.geometry.notation import parse_layer, parse_padding, parse_sizes
+from convgrad_cli.geometry.languages import read_layer
+from convgrad_cli.geometry.notation import parse_padding, parse_sizes
 from convgrad_cli.safe import safe
 from convgrad_cli.tensors.problem import Problem, make_problem
 from convgrad_cli.tensors.sources import read_source
@@ -22,18 +23,23 @@ SIZES = {
 }
 
 
-def read_problem(layer: LayerOptions, numbers: NumberOptions, settings: Mapping[str, Any] | None = None) -> Problem:
-    """The Problem that the options describe, or one of the `settings` given instead. Raises ConvGradError."""
+def read_problem(
+    layer: LayerOptions, numbers: NumberOptions, complete: Callable[..., Mapping[str, Any]] | None = None
+) -> Problem:
+    """The Problem that the options describe. Raises ConvGradError.
+
+    `complete` makes of settings and sources the settings with what they leave open.
+    """
     require_directory()
-    settings = read_settings(layer) if settings is None else settings
+    settings: Mapping[str, Any] = read_settings(layer)
     texts = {"input": numbers.x, "weight": numbers.w, "bias": numbers.b, "grad_output": numbers.g}
     given = {name: text for name, text in texts.items() if text is not None}
     if list(given.values()).count("-") > 1:
         raise SourceError("standard input (-) can only be read once; put the other numbers into a file")
     sources = {name: read_source(text, f"--{_letter(name)}") for name, text in given.items()}
-    return make_problem(
-        settings, sources, dtype=numbers.dtype, device=numbers.device, seed=numbers.seed, loss=numbers.loss
-    )
+    settings = complete(settings, sources) if complete else settings
+    dtype = numbers.dtype or (None if layer.layer is None else read_layer(layer.layer).dtype)
+    return make_problem(settings, sources, dtype=dtype, device=numbers.device, seed=numbers.seed, loss=numbers.loss)
 
 
 def read_settings(layer: LayerOptions) -> dict[str, Any]:
@@ -54,12 +60,12 @@ def read_settings(layer: LayerOptions) -> dict[str, Any]:
         settings["transposed"] = True
     if layer.layer is None:
         return settings
-    said = parse_layer(layer.layer)
-    # PyTorch's default is a bias, so that --no-bias takes it away; the number of axes may be said twice.
+    said = read_layer(layer.layer).settings
+    # A bias is the default, so that --no-bias takes it away; --batch is benchdnn's --mb; dims may be said twice.
     twice = [
         name
         for name in settings
-        if name in said and name != "bias" and (name, settings[name]) != ("dims", said["dims"])
+        if name in said and name not in ("bias", "batch_size") and (name, settings[name]) != ("dims", said["dims"])
     ]
     if twice:
         option = "--" + SIZES.get(twice[0], twice[0]).replace("_", "-")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from operator import index
 from typing import Any
 
 from convgrad_cli.errors import SourceError, SpecError
-from convgrad_cli.geometry.notation import parse_layer
+from convgrad_cli.geometry.languages import read_layer
 from convgrad_cli.geometry.settings import plain_settings
 from convgrad_cli.geometry.spec import ConvSpec, make_spec
 from convgrad_cli.safe import safe
@@ -23,8 +23,13 @@ RUN = ("dtype", "device", "seed", "loss")
 LAYER = tuple(inspect.signature(make_spec).parameters)
 
 
-def problem_from(layer: Any, options: Mapping[str, Any]) -> Problem:
-    """The Problem that `layer` and keyword `options` describe. Raises TypeError for an unknown keyword."""
+def problem_from(
+    layer: Any, options: Mapping[str, Any], complete: Callable[..., Mapping[str, Any]] | None = None
+) -> Problem:
+    """The Problem that `layer` and keyword `options` describe. Raises TypeError for an unknown keyword.
+
+    `complete` makes of settings and sources the settings with what they leave open.
+    """
     unknown = [name for name in options if name not in (*OPERANDS, *RUN, *LAYER)]
     if unknown:
         raise TypeError(f"unexpected keyword {unknown[0]!r}; known are {', '.join((*LAYER, *OPERANDS, *RUN))}")
@@ -35,8 +40,10 @@ def problem_from(layer: Any, options: Mapping[str, Any]) -> Problem:
     else:
         settings.pop("bias", None)
     settings = plain_settings(settings)
-    described, tensors = _describe(layer)
-    clash = [name for name in settings if name in described and name != "input_size"]
+    described, tensors, said = _describe(layer)
+    # As with --layer, what a text leaves to its reader may be given beside it.
+    free = ("input_size", "bias", "batch_size") if isinstance(layer, str) else ("input_size",)
+    clash = [name for name in settings if name in described and name not in free]
     if clash:
         raise SpecError(f"the layer already says {clash[0]}; drop one of them")
     sources = {name: as_source(name, value) for name, value in {**tensors, **numbers}.items()}
@@ -44,8 +51,10 @@ def problem_from(layer: Any, options: Mapping[str, Any]) -> Problem:
     run: dict[str, Any] = {
         name: str(options[name]) for name in ("dtype", "device", "loss") if options.get(name) is not None
     }
+    run.setdefault("dtype", said)
     run |= {"seed": _seed(options["seed"])} if options.get("seed") is not None else {}
-    return make_problem({**described, **settings}, sources, **run)
+    settings = {**described, **settings}
+    return make_problem(complete(settings, sources) if complete else settings, sources, **run)
 
 
 def _seed(value: Any) -> int:
@@ -55,19 +64,20 @@ def _seed(value: Any) -> int:
         raise SourceError(f"seed must be a whole number, not {safe(repr(value), 60)}") from None
 
 
-def _describe(layer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings and the tensors that a layer brings along."""
+def _describe(layer: Any) -> tuple[dict[str, Any], dict[str, Any], str | None]:
+    """The settings, the tensors and the dtype that a layer brings along."""
     if layer is None:
-        return {}, {}
+        return {}, {}, None
     if isinstance(layer, str):
-        return parse_layer(layer), {}
+        said = read_layer(layer)
+        return dict(said.settings), {}, said.dtype
     if isinstance(layer, ConvSpec):
-        return asdict(layer), {}
+        return asdict(layer), {}, None
     # A module can only be one if torch is already imported.
     nn = getattr(sys.modules.get("torch"), "nn", None)
     if nn is None or not isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d, *_transposed(nn))):
         raise TypeError(f"a layer is a ConvSpec, an nn.Conv module or its text, not {type(layer).__name__}")
-    return _from_module(layer, isinstance(layer, _transposed(nn)))
+    return *_from_module(layer, isinstance(layer, _transposed(nn))), None
 
 
 def _from_module(layer: Any, transposed: bool) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from certify import certify, gradcheck
 from commands import inspect, startup
+from diagnosis import diagnose
 from element import element
 from growth import growth
 from layers import by_hand
@@ -32,6 +33,7 @@ BENCHMARKS = {
     "element": element,
     "certify": certify,
     "gradcheck": gradcheck,
+    "diagnose": diagnose,
 }
 RESULTS = Path(__file__).with_name("results")
 RUNS = 9
