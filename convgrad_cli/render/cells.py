@@ -34,7 +34,7 @@ def table_of(matrix: Matrix, shades: Sequence[str], marks: Mapping[Index, str]) 
     numbers = iter(zip(matrix.texts, shades, strict=True))
     body = []
     for row in above[0] if above else (None,):
-        cells = [tag("th", "" if row is None else str(row), scope="row")]
+        cells = [tag("td") if row is None else tag("th", str(row), scope="row")]
         for at in columns:
             text, kind = next(numbers)
             index = (*matrix.lead, *(() if row is None else (row,)), at)

@@ -48,7 +48,10 @@ def render(report: Report, style: Style) -> Iterator[str]:
     if not stage.is_empty:
         yield from _stage(stage, report, style)
     yield '<article id="document">\n'
-    yield from (f"{_block(block)}\n" for block in _document(report, style))
+    title = ""
+    for block in _document(report, style):
+        title = block.code or block.text if isinstance(block, Heading) else title
+        yield f"{_block(block, title)}\n"
     yield "</article>\n"
     yield _filled(after, fields)
 
@@ -84,7 +87,7 @@ def _worked(element: Element | None, report: Report, style: Style) -> list[Marku
 def _legend() -> Markup:
     """The shades of values, which are those of each tensor's own range."""
     cells = [tag("i", class_=f"{'n' if step < 0 else 'p'}{abs(step)}") for step in range(-STEPS, STEPS + 1, 2)]
-    return tag("p", "negative ", tag("span", *cells, class_="scale"), " positive, in each tensor", class_="legend")
+    return tag("p", "negative ", tag("span", *cells, class_="scale"), " positive", class_="legend")
 
 
 def _header(report: Report, style: Style) -> Markup:
@@ -116,7 +119,8 @@ def _document(report: Report, style: Style) -> Iterator[Block]:
     return islice(article(report, all_of_it), 2, None)
 
 
-def _block(block: Block) -> Markup:
+def _block(block: Block, title: str) -> Markup:
+    """One block; `title` is the heading that it stands below."""
     match block:
         case Heading(level, named, text):
             return tag(f"h{level}", *([tag("code", named)] if named else []), " " if named and text else None, text)
@@ -128,12 +132,12 @@ def _block(block: Block) -> Markup:
             return tag("div", *map(_drawn, matrices), class_="equation")
         case Grid(routes, rows):
             heads = ["element", *routes, "slice sum", "terms"]
-            return _listed(heads, [_row(row) for row in rows], len(routes))
+            return _listed(title, heads, [_row(row) for row in rows], len(routes))
         case Listing(heads, listed):
-            return _listed(heads, [[tag("code", cells[0]), *cells[1:]] for cells in listed], 0)
+            return _listed("verdicts", heads, [[tag("code", cells[0]), *cells[1:]] for cells in listed], 0)
 
 
-def _listed(heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -> Markup:
+def _listed(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -> Markup:
     """A table that scrolls by itself where it is too wide; the `numbers` columns after the first stand to the right."""
 
     def row(kind: str, cells: Sequence[str], first: Markup) -> Markup:
@@ -143,7 +147,7 @@ def _listed(heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -
     head = row("th", heads[1:], tag("th", heads[0]))
     body = [row("td", cells, tag("th", first, scope="row")) for first, *cells in rows]
     table = tag("table", tag("thead", head), tag("tbody", *body), class_="listing")
-    return tag("div", table, class_="wide", tabindex="0", role="region", aria_label=f"Table: {', '.join(heads)}")
+    return tag("div", table, class_="wide", tabindex="0", role="region", aria_label=f"Table: {title}")
 
 
 def _row(row: Row) -> list[str]:

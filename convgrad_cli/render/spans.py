@@ -1,8 +1,8 @@
 """Formulas as compact data for a page: which parts of which operands an element is made of.
 
-A part of an index is [text, start, count, step]; a head is [letter, dimensions that run backwards]. Both are pooled,
-and a factor is the number of its head and then those of its parts. An element is a list of products, each a list of
-factors; where nothing meets it, its reason stands at the end. Nothing here or on the page computes where anything lies.
+A part of an index is [text, start, count, step]; a factor is [letter, dimensions that run backwards, part, part, ...],
+its parts told by their numbers in the pool. An element is a list of products, each a list of numbers of factors; where
+nothing meets it, its reason stands at the end. Nothing here or on the page computes where anything lies.
 """
 
 from __future__ import annotations
@@ -14,27 +14,25 @@ from convgrad_cli.geometry.formula import Factor, Formula
 
 
 class Coder:
-    """Formulas coded with one pool of heads and one of parts."""
+    """Formulas coded with one pool of factors, which many elements share, and one of parts."""
 
     def __init__(self) -> None:
-        self._heads: dict[tuple[str, tuple[int, ...]], int] = {}
+        self._factors: dict[Factor, int] = {}
         self._parts: dict[tuple[str, int, int, int], int] = {}
 
     def coded(self, formula: Formula) -> list[Any]:
-        products: list[Any] = [[self._factor(factor) for factor in product.factors] for product in formula.products]
+        factors = self._factors
+        products: list[Any] = [
+            [factors.setdefault(factor, len(factors)) for factor in product.factors] for product in formula.products
+        ]
         return [*products, formula.reason] if formula.reason else products
 
     @property
     def pools(self) -> dict[str, list[Any]]:
-        """What the numbers in the factors stand for."""
-        return {"heads": [[letter, list(flip)] for letter, flip in self._heads], "parts": list(map(list, self._parts))}
+        """What the numbers in products and factors stand for."""
+        factors = [[factor.operand, factor.flip, *map(self._number, factor.index)] for factor in self._factors]
+        return {"factors": factors, "parts": list(self._parts)}
 
-    def _factor(self, factor: Factor) -> list[int]:
-        head = self._heads.setdefault((factor.operand, factor.flip), len(self._heads))
-        return [head, *(self._parts.setdefault(_part(part), len(self._parts)) for part in factor.index)]
-
-
-def _part(part: int | Span) -> tuple[str, int, int, int]:
-    if isinstance(part, Span):
-        return str(part), part.start, part.count, part.step
-    return str(part), part, 1, 1
+    def _number(self, part: int | Span) -> int:
+        known = (str(part), part.start, part.count, part.step) if isinstance(part, Span) else (str(part), part, 1, 1)
+        return self._parts.setdefault(known, len(self._parts))

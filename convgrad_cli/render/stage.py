@@ -15,7 +15,7 @@ from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.geometry.validation import by_x
 from convgrad_cli.render import selection
 from convgrad_cli.render.cells import Matrix, lines_of, shade_name, table_of
-from convgrad_cli.render.markup import Child, Markup, tag
+from convgrad_cli.render.markup import Markup, tag
 from convgrad_cli.render.numbers import column, stored
 from convgrad_cli.render.spans import Coder
 from convgrad_cli.render.style import Style
@@ -67,11 +67,7 @@ class Stage:
         for title, names in (("Forward", FORWARD), ("Backward", BACKWARD)):
             drawn = [name for name in names if name in self._windows]
             if drawn:
-                parts: list[Child] = []
-                for name in drawn:
-                    sign = SIGNS.get(name)
-                    parts += [tag("span", sign, class_="sign", aria_hidden="true")] if sign and parts else []
-                    parts.append(self._tensor(name))
+                parts = [self._tensor(name, SIGNS.get(name) if name != drawn[0] else None) for name in drawn]
                 identity = title.lower()
                 yield tag(
                     "section",
@@ -146,7 +142,7 @@ class Stage:
             for axis, size in enumerate(spec.padded_size)
         ]
 
-    def _tensor(self, name: str) -> Markup:
+    def _tensor(self, name: str, sign: str | None) -> Markup:
         """A tensor with its title and every matrix of its window."""
         view, values = self._windows[name], self._values[name]
         texts = column(values, self._style.precision)
@@ -161,13 +157,15 @@ class Stage:
             else:
                 shades = [shade_name(value, largest) for value in values[part]]
                 slices.append(table_of(matrix, shades, self._marks(name)))
-        return tag(
+        section = tag(
             "section",
             tag("h3", tag("b", _letter(name)), " ", tag("span", SAID[name]), " ", tag("small", by_x(view.shape))),
             tag("div", *slices, class_="slices"),
             class_=f"tensor {_letter(name).partition('.')[0]}",
             id=f"tensor-{name}",
         )
+        before = tag("span", sign, class_="sign", aria_hidden="true") if sign else None
+        return tag("div", before, section, class_="operand")
 
     def _marks(self, name: str) -> dict[Index, str]:
         """The cells of a tensor that the worked element lights up, and how."""

@@ -82,7 +82,7 @@ def state(page: Page) -> State:
 def cells(page: Page, tensor: str) -> list[tuple[tuple[int, ...], float, float]]:
     """Of each cell of a tensor that is in view its index and its middle on the screen."""
     found = page.evaluate(f"""() => {{ {READ}
-      return [...document.querySelectorAll("#tensor-{tensor} tbody td")].map((cell) => {{
+      return [...document.querySelectorAll("#tensor-{tensor} tbody td[tabindex]")].map((cell) => {{
         const box = cell.getBoundingClientRect();
         return [indexOf(cell), box.x + box.width / 2, box.y + box.height / 2];
       }});

@@ -1,13 +1,15 @@
 // Pointer, keyboard and buttons.
 
 const readout = document.getElementById("readout");
+const bubble = Object.assign(document.createElement("div"), {className: "bubble", hidden: true, ariaHidden: "true"});
+document.body.append(bubble);
 const tensors = Object.fromEntries(Object.entries(page.tensors).map(([name, known]) => [name, new Tensor(name, known)]));
 
 /** The tensor and the index of a cell of a grid, or null. */
 function whereIs(target) {
-  const cell = target.closest?.("td");
+  const cell = target.closest?.("td[tabindex]");
   const slice = cell && owners.get(cell.closest("table"));
-  if (!slice || !cell.closest("tbody")) return null;
+  if (!slice) return null;
   return {tensor: slice.tensor, index: slice.indexOf(cell), slice, cell};
 }
 

@@ -1,6 +1,6 @@
 // What lights up, and the fixed place where the formula is written out with its numbers.
 
-const LISTED = 48; // terms that are written out
+const LISTED = 24; // terms that are written out
 let lit = new Map(); // of each tensor's name: indices and boxes of parts that light up
 let marked = []; // cells that carry a class
 let pointed = null; // {tensor, index}: the cell that everything on the page is about
@@ -15,6 +15,7 @@ function point(tensor, index) {
   lit = formula ? boxesOf(formula) : reachOf(tensor, index);
   document.body.classList.add("pointed");
   follow();
+  float(tensor, index);
   write(tensor, index, formula);
 }
 
@@ -23,8 +24,20 @@ function release() {
   pinned = false;
   lit = new Map();
   document.body.classList.remove("pointed", "pinned");
+  bubble.hidden = true;
   follow();
   tell([], "Point at a number, or move to it with the keyboard, to see where it comes from.");
+}
+
+/** Where cells are too small for digits: those of the cell that the page is about, above it. */
+function float(tensor, index) {
+  const cell = tensor.dense && tensor.sliceOf(index).shown ? tensor.sliceOf(index).cell(index) : null;
+  bubble.hidden = !cell;
+  if (!cell) return;
+  const box = cell.getBoundingClientRect();
+  bubble.textContent = tensor.textAt(index);
+  bubble.style.left = `${box.x + scrollX + box.width / 2}px`;
+  bubble.style.top = `${box.y + scrollY}px`;
 }
 
 /** The parts of operands that an element is the sum of. */
@@ -42,19 +55,18 @@ function reachOf(tensor, index) {
     add(found, name, at.map(single));
     asked.push([name, at]);
   }
+  const met = new Set([...factors.keys()].filter((number) => asked.some((entry) => isIn(factors[number], entry))));
   for (const other of Object.values(tensors)) {
     other.formulas?.forEach((formula, number) => {
-      if (!formula) return;
-      const met = formula.some((factors) => Array.isArray(factors) && factors.some((factor) => asked.some((entry) => isIn(factor, entry))));
-      if (met) add(found, other.name, other.indexOf(number).map(single));
+      const uses = formula?.some((product) => Array.isArray(product) && product.some((factor) => met.has(factor)));
+      if (uses) add(found, other.name, other.indexOf(number).map(single));
     });
   }
   return found;
 }
 
 const single = (i) => [String(i), i, 1, 1];
-const isIn = ([head, ...parts], [name, index]) =>
-  NAMES[page.heads[head][0]] === name && parts.every((part, axis) => holds(page.parts[part], index[axis]));
+const isIn = (factor, [name, index]) => factor.name === name && contains(factor.parts, index);
 
 /** The copies of an entry of x in the padded input, or the entry that one of them copies. */
 function copiesOf({name}, index) {

@@ -4,14 +4,13 @@
 const page = JSON.parse(document.getElementById("data").textContent);
 const NAMES = {x: "input", xp: "padded_input", w: "weight", b: "bias", y: "output", g: "grad_output"};
 
-/** The products of a coded formula, each a list of factors with their tensor, parts and reversed dimensions. */
-function productsOf(formula) {
-  const factorOf = ([head, ...parts]) => {
-    const [letter, flip] = page.heads[head];
-    return {letter, name: NAMES[letter], flip, parts: parts.map((part) => page.parts[part])};
-  };
-  return formula.filter(Array.isArray).map((product) => product.map(factorOf));
-}
+// Of each factor its letter, its tensor, its parts and the dimensions that run backwards.
+const factors = page.factors.map(([letter, flip, ...parts]) => ({
+  letter, name: NAMES[letter], flip, parts: parts.map((part) => page.parts[part]),
+}));
+
+/** The products of a coded formula, each a list of factors. */
+const productsOf = (formula) => formula.filter(Array.isArray).map((product) => product.map((factor) => factors[factor]));
 
 /** Why nothing meets the element, or "". */
 function reasonOf(formula) {

@@ -14,6 +14,11 @@ class Tensor {
     this.choices = this.leading.map((size) => (together || size === 1 ? null : 0)); // null: all of them
     this.together = together;
     this.section.classList.toggle("dense", this.dense);
+    this.section.classList.toggle("many", this.slices.length > 4);
+    if (this.leading.length > 1 && together) {
+      this.section.querySelector(".slices").style.gridTemplateColumns = `repeat(${this.leading.at(-1)}, max-content)`;
+      this.section.classList.add("across");
+    }
   }
 
   /** The sizes of the axes before those of a matrix. */
@@ -136,8 +141,8 @@ class Slice {
     const body = table.createTBody();
     this.texts.forEach((text, k) => {
       if (k % wide === 0) {
-        const row = drawn === 2 ? start[start.length - 2] + k / wide : "";
-        body.insertRow().append(heading("row", row));
+        const row = body.insertRow();
+        row.append(drawn === 2 ? heading("row", start.at(-2) + k / wide) : document.createElement("td"));
       }
       const cell = body.rows[body.rows.length - 1].insertCell();
       cell.textContent = text;

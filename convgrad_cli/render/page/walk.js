@@ -43,7 +43,7 @@ class Walk {
     if (calm.matches) return this.step(1);
     if (this.number >= this.last) this.number = -1;
     this.label("Pause", "❚❚");
-    this.timer = setTimeout(() => this.tick(), 0);
+    this.tick();
   }
 
   tick() {
