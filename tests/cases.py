@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import assume
+from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 
 from convgrad_cli.errors import SpecError
@@ -323,6 +323,10 @@ def _random_layer(draw: random.Random) -> Layer:
         "transposed": transposed,
         "batch_size": draw.choice((None, 1, 2)),
     }
+
+
+# On a busy machine an example may take long; and some layers that are drawn are none, so they are drawn again.
+PATIENT = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.filter_too_much])
 
 
 @st.composite

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 from convgrad_cli.errors import SpecError
@@ -90,7 +91,9 @@ def _direction(text: str) -> str:
 def parse(text: str) -> LayerText:
     """The one layer of `--dir=BWD_D mb2ic16ih8oc32kh3ph1`; the options may be missing. Raises SpecError."""
     knobs = Knobs()
-    *options, descriptor = text.split() or [""]
+    words = text.split()
+    options = list(takewhile(lambda word: word.startswith("-"), words))
+    descriptor = " ".join(words[len(options) :])  # a name may have blanks
     for option in options:
         turned = knobs.turned(option)
         if turned is None:

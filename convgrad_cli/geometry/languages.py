@@ -26,7 +26,7 @@ LONGEST = 10_000  # characters; the lines of a log are the longest
 WRITTEN = ("torch", "benchdnn", "miopen")
 _SETTINGS = {*PER_AXIS, *SINGLE, "padding", "bias", "padding_mode", "transposed"}
 _DERIVED = {"output_size", "text"}  # what a report's layer says beside its settings
-_DESCRIPTOR = re.compile(r"(?:--\S+\s+)*(?:deconv:)?_*(?:g|mb|ic|oc|[iokspd][dhw])\d\S*")
+_DESCRIPTOR = re.compile(r"""(?:--\S+\s+)*(?:deconv:)?_*(?:g|mb|ic|oc|[iokspd][dhw])\d\S*(?:"[^"]*")?""")
 
 
 def language(text: str) -> str:

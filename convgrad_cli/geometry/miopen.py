@@ -16,9 +16,10 @@ from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.safe import safe
 
 COMMAND = re.compile(r"(?:.*?MIOpenDriver:?\s+)?(conv\w*)((?:\s+-.*)?)", re.DOTALL)
+_PROGRAM = re.compile(r".*?MIOpenDriver:?\s+([A-Za-z]\w*)")
 _SHELL = re.compile(r"\s(?:\d?>|\||&|;)")  # where the command ends and a script goes on
 _DTYPES = {"conv": None, "convfp16": "float16", "convbfp16": "bfloat16"}
-# The depth of a layer has no short form; the axes are in this order in every row.
+# The axes are in this order in every row.
 _PER_AXIS = {
     "input_size": (("in_d", "in_h", "in_w"), 32),
     "kernel_size": (("fil_d", "fil_h", "fil_w"), 3),
@@ -58,16 +59,36 @@ _SHORT = {
     "_": "spatial_dim",
     "Z": "tensor_vect",
     "L": "vector_length",
+    "U": "in_cast_type",
+    "T": "out_cast_type",
+    "R": "wei_cast_type",
 }
-_OLD = {"conv_stride_0": "conv_stride_h", "conv_stride_1": "conv_stride_w"}
+# Read, and not written: older names, and the short forms of what has a depth, which a shell would take for its own.
+_UNUSUAL = {
+    "conv_stride_0": "conv_stride_h",
+    "conv_stride_1": "conv_stride_w",
+    "!": "in_d",
+    "@": "fil_d",
+    "#": "conv_stride_d",
+    "$": "pad_d",
+    "%": "trans_output_pad_d",
+    "^": "dilation_d",
+}
 # How it is run, stored and reported: none of it changes the layer.
 _OTHERS = {
     *("in_layout", "out_layout", "fil_layout", "iter", "verify", "verification_cache", "time", "wall", "search"),
     *("printconv", "dump_output", "in_data", "weights", "in_bias", "dout_data", "solution", "gpubuffer_check"),
-    *"IOfiVCtwsPodeaDS",
+    *("gpualloc", *"IOfiVCtwsPodeaDSG"),
 }
 _KNOWN = {*_SHORT.values(), *(name for names, _ in _PER_AXIS.values() for name in names), *_OTHERS}
 _FIXED = {"pad_val": "0", "tensor_vect": "0", "vector_length": "1"}
+_FIXED |= dict.fromkeys(("in_cast_type", "out_cast_type", "wei_cast_type"), "-1")
+
+
+def other_program(text: str) -> str | None:
+    """What a MIOpenDriver command line runs if it is no convolution: `pool`, `bnormfp16`."""
+    match = _PROGRAM.match(text)
+    return match[1] if match and not match[1].startswith("conv") else None
 
 
 def parse(text: str) -> LayerText:
@@ -97,7 +118,7 @@ def _options(words: list[str]) -> dict[str, str]:
     for word in rest:
         key, joined, value = word.partition("=")
         name = key[2:] if key.startswith("--") else _SHORT.get(key[1:], key[1:])
-        name = _OLD.get(name, name)
+        name = _UNUSUAL.get(name, name)
         if not key.startswith("-") or name not in _KNOWN or (not key.startswith("--") and len(key) > 2):
             raise SpecError(f"MIOpenDriver has no option {safe(word, 60)!r}; write -n 32 --spatial_dim 3")
         found = value if joined else next(rest, None)

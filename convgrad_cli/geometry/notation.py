@@ -27,6 +27,7 @@ _ARGUMENTS = {
     False: [*_SHARED, "dilation", "groups", "bias", "padding_mode"],
     True: [*_SHARED, "output_padding", "groups", "bias", "dilation", "padding_mode"],
 }
+_NAMED = re.compile(r"^\s*\(\w+\):")
 _NUMBER = re.compile(r"[+-]?\d{1,9}")
 
 
@@ -91,7 +92,8 @@ def parse_layer(text: str) -> dict[str, Any]:
     try:
         if len(text) > LONGEST:
             raise SyntaxError
-        call = ast.parse(text.strip(), mode="eval").body
+        # As in a printed model, where the name of the module stands before it: (conv1): Conv2d(3, 64, ...)
+        call = ast.parse(_NAMED.sub("", text).strip(), mode="eval").body
         if not isinstance(call, ast.Call):
             raise SyntaxError
         name = call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from convgrad_cli.errors import ConvGradError, SpecError
-from convgrad_cli.geometry import benchdnn, onednn_verbose
+from convgrad_cli.geometry import benchdnn, miopen, onednn_verbose
 from convgrad_cli.geometry.benchdnn import Knobs
 from convgrad_cli.geometry.languages import language, read_layer
 from convgrad_cli.geometry.layer_text import LayerText
@@ -106,6 +106,8 @@ class _Reader:
                 yield from self._descriptor(word, knobs, source, line)
         elif first in _SHELL or _ASSIGNMENT.fullmatch(word):
             yield from self._skip(first.partition("=")[0], word, source, line)
+        elif kind == "miopen" and (program := miopen.other_program(word)):
+            yield from self._skip(f"MIOpenDriver {program}", word, source, line)
         elif kind == "verbose" and not onednn_verbose.runs_convolution(word):
             self.unrun += 1
             self.first.setdefault("unrun", (source, line))

@@ -81,6 +81,12 @@ def wrong_settings(spec: ConvSpec) -> Iterator[Mistake]:
             moved = tuple(p + sign * r for p, r in zip(padding, rests, strict=True))
             said = f"with the remainder of the stride, {said_numbers(rests)}, {way} the padding before"
             yield from _setting(spec, "padding", "F1", {f"remainder{sign:+d}": (moved, said)})
+        whole = tuple(r // d for r, d in zip(rests, dilation, strict=True))
+        later = tuple(p - n * d for p, n, d in zip(padding, whole, dilation, strict=True))
+        said = (
+            f"with kernel entries that the remainder of the stride has room for, {said_numbers(whole)}, kept at the end"
+        )
+        yield from _setting(spec, "padding", "F1", {"remainder-taps": (later, said)})
     if spec.groups > 1:
         said = "without groups, and the first group's w between all channels"
         yield Mistake("groups-tiled", "F5", said, "groups", _tiled, common=False)

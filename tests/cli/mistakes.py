@@ -151,6 +151,31 @@ $ inspect --layer 'Conv2d(3, 4, 2)' --transposed
 --layer already says transposed; drop --transposed, or write the layer without --layer
 $ inspect --layer 'Conv2d(3, 4, 2)' --dims 3
 --layer already says dims; drop --dims, or write the layer without --layer
+$ inspect --layer 'mb2ic16ih8oc32kh3' --size 9
+--layer already says input_size; drop --size, or write the layer without --layer
+$ inspect --layer 'mb2ic16ih8oc32kh3xx1'
+'mb2ic16ih8oc32kh3xx1' is not a benchdnn descriptor from 'xx1' on; write it as mb2ic16ih8oc32oh8kh3ph1
+$ inspect --layer '--dt=f32,f16 ic16ih8oc32kh3'
+'--dt=f32,f16 ic16ih8oc32kh3' names several problems; give --dt and --mb one value each
+$ explain --layer 'conv -n 1 -c 3 --kernel 3'
+MIOpenDriver has no option '--kernel'; write -n 32 --spatial_dim 3
+$ check --layer '{"kernel": 3}'
+a layer in JSON has no 'kernel'; it knows layer, name, dtype, directions, batch_size, bias, dilation, dims, groups,
+in_channels, input_size, kernel_size, out_channels, output_padding, padding, padding_mode, stride, transposed
+$ inspect --as onnx
+--as onnx is not one of torch, benchdnn, miopen
+$ inspect --as torch -f json
+a single line has no format json; drop --format
+$ inspect --as miopen --dims 1
+MIOpenDriver knows 2-D and 3-D layers; write this one as 2-D, with a height of 1
+$ inspect --as miopen --dtype float64
+MIOpenDriver computes in float32, float16 and bfloat16, not float64
+$ inspect --as torch --padding 0:1x0:0
+PyTorch pads both ends alike, with 0 or more, and this layer needs 0:1; --as benchdnn can say more
+$ inspect --as benchdnn --padding -1:0x0:0
+benchdnn has no negative padding in front, and this layer needs -1
+$ inspect --as benchdnn --padding 1 --padding-mode reflect
+benchdnn knows only --padding-mode zeros, not reflect
 $ inspect --x rand
 --x 'rand' is neither a fill, numbers, nor a file that exists; did you mean randn?
 $ inspect --x 'a b'

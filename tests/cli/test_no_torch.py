@@ -33,6 +33,7 @@ QUIET = [
     ("doctor", "--help"),
     ("check", "--help"),
     ("inspect", "--version"),
+    ("inspect", "--layer", "mb1000ic99999ih9999oc99999kh3", "--as", "miopen"),
     ("explain", "--size", "3", "--version"),
     ("doctor", "--version"),
 ]

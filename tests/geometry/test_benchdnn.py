@@ -1,7 +1,7 @@
 """benchdnn's descriptors: each of its rules, each refusal, and that what is written is read back as the same layer."""
 
 import pytest
-from cases import specs
+from cases import PATIENT, specs
 from descriptors import descriptors, generate
 from hypothesis import given
 
@@ -178,6 +178,7 @@ def test_what_it_cannot_say_is_refused(layer, message):
     assert str(refusal.value) == message
 
 
+@PATIENT
 @given(specs())
 def test_what_is_written_is_read_back(spec):
     try:
@@ -193,6 +194,7 @@ def test_what_is_written_is_read_back(spec):
     assert write(found) == text
 
 
+@PATIENT
 @given(specs())
 def test_a_settled_layer_is_the_same_layer(spec):
     found = settled(spec)

@@ -1,7 +1,7 @@
 """MIOpenDriver's command lines: every option that makes the layer, those that do not, the refusals, and round trips."""
 
 import pytest
-from cases import specs
+from cases import PATIENT, specs
 from hypothesis import given
 
 from convgrad_cli.errors import SpecError
@@ -54,6 +54,12 @@ OPTIONS = [
         "conv -n 7 -n 1 -c 1 -k 1 -H 5 -W 5 --iter 1 -V 0 -t 1 -w 2 -s 1 --in_layout NHWC -r 0",
         make_spec(input_size=5, kernel_size=3),
     ),
+    (
+        "conv -n 1 -c 1 -k 1 -! 6 -H 7 -W 8 -@ 1 -y 2 -x 3 -# 3 -u 2 -$ 1 -^ 2 -_ 3",
+        make_spec(
+            input_size=(6, 7, 8), kernel_size=(1, 2, 3), stride=(3, 2, 1), padding=(1, 0, 0), dilation=(2, 1, 1)
+        ),
+    ),
     ("A=1 ./bin/MIOpenDriver conv -n 1 -c 1 -k 1 -H 5 -W 5 2>&1 | tee log", make_spec(input_size=5, kernel_size=3)),
     (
         "MIOpen(HIP): Command [Log] ./bin/MIOpenDriver conv -n 1 -c 1 -k 1 -H 5 -W 5",
@@ -100,6 +106,7 @@ REFUSALS = [
     ("conv --spatial_dim 1", "MIOpenDriver knows --spatial_dim 2 and 3, not 1"),
     ("conv -m full", "MIOpenDriver -m full is neither conv nor trans"),
     ("conv -z full", "MIOpenDriver -z full is not one of default, same, valid"),
+    ("conv -U fp8", "MIOpenDriver --in_cast_type fp8 is not supported, only -1"),
     ("conv -r 1", "MIOpenDriver --pad_val 1 is not supported, only 0"),
     ("conv -Z 1", "MIOpenDriver --tensor_vect 1 is not supported, only 0"),
 ]
@@ -145,6 +152,7 @@ def test_what_it_cannot_say_is_refused(layer, dtype, message):
     assert str(refusal.value) == message
 
 
+@PATIENT
 @given(specs())
 def test_what_is_written_is_read_back(spec):
     plain = settled(spec)
