@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import stat
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from convgrad_cli.cli.options import OutputOptions
 from convgrad_cli.cli.terminal import can_draw, color_system, terminal_width, wants_color
 from convgrad_cli.errors import OK, ConvGradError
 from convgrad_cli.geometry.formula import LETTERS
-from convgrad_cli.render.style import FORMATS, NAMES, SUFFIXES, Style
+from convgrad_cli.render.style import FORMATS, NAMES, SENTENCE, SUFFIXES, Style
 from convgrad_cli.report import Report
 from convgrad_cli.safe import safe
 
@@ -46,8 +47,20 @@ def check_output(options: OutputOptions) -> tuple[str, Style]:
         only=_names(options.only or []),
         rows=options.rows,
         quiet=True,  # notes go to standard error, below
+        typed=typed(sys.argv[1:]),
     )
     return name, style
+
+
+def typed(arguments: list[str]) -> str:
+    """The command line without what only says where its result goes."""
+    kept, rest = ["convgrad"], iter(arguments)
+    for argument in rest:
+        if argument in ("-o", "--output", "-f", "--format"):
+            next(rest, "")
+        elif not argument.startswith(("-o", "-f", "--output=", "--format=")):
+            kept.append(argument)
+    return safe(shlex.join(kept), SENTENCE)
 
 
 def show(report: Report, options: OutputOptions) -> int:

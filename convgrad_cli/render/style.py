@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-FORMATS = ("table", "plain", "json", "jsonl", "csv", "markdown", "latex", "junit", "github")
+FORMATS = ("table", "plain", "json", "jsonl", "csv", "markdown", "latex", "html", "junit", "github")
 SUFFIXES = {
     ".txt": "table",
     ".json": "json",
@@ -13,6 +13,7 @@ SUFFIXES = {
     ".tsv": "plain",
     ".md": "markdown",
     ".tex": "latex",
+    ".html": "html",
     ".xml": "junit",
 }
 NAMES = ("input", "weight", "bias", "output", "grad_output", "grad_input", "grad_weight", "grad_bias")
@@ -24,7 +25,8 @@ ROWS = 50  # a longer table shows only the rows that matter, unless asked
 class Style:
     """`width` None: natural width, nothing wrapped. `rows` None: the format's own default. `only` empty: everything.
 
-    `color` is the colour system of the terminal ("truecolor", "256", "standard"), None for no escape at all.
+    `color` is the colour system of the terminal ("truecolor", "256", "standard"), None for no escape at all. `typed` is
+    the command line that asked for the report, for pages that offer it; empty where there was none.
     """
 
     width: int | None = None
@@ -34,6 +36,7 @@ class Style:
     only: tuple[str, ...] = ()
     rows: int | None = None
     quiet: bool = False
+    typed: str = ""
 
     def shows(self, name: str) -> bool:
         return not self.only or name in self.only

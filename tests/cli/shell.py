@@ -152,6 +152,7 @@ def call(*arguments: str, stdin: str = "", env: Changes = None, encoding: str = 
     with (
         mock.patch.dict(os.environ, environment(env), clear=True),
         mock.patch.object(sys, "stdin", given),
+        mock.patch.object(sys, "argv", ["convgrad", *arguments]),
         redirect_stdout(streams[0]),
         redirect_stderr(streams[1]),
     ):

@@ -25,6 +25,7 @@ STARTS = {
     "csv": "tensor,index,autograd,by_hand,",
     "markdown": "## `Conv2d(1, 1,",
     "latex": "%",
+    "html": "<!doctype html>",
     "junit": '<?xml version="1.0" encoding="UTF-8"?>\n<testsuite name="convgrad"',
     "github": "::notice title=convgrad::",
 }
