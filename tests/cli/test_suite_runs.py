@@ -153,11 +153,11 @@ def test_code_that_kills_its_process_ends_no_suite(problems, tmp_path):
 
 def test_a_full_disk_ends_the_run_and_the_file_can_be_resumed(problems, tmp_path):
     results = tmp_path / "found"
-    done = in_bash(f"ulimit -f 16; convgrad suite {problems} --conditions none --results {results} -f plain")
+    done = in_bash(f"ulimit -f 40; convgrad suite {problems} --conditions none --results {results} -f plain")
     assert done.status == 2
     assert done.err == f"convgrad: --results {results}: File too large\n"
     assert 5 < done.out.count("PASS") < COUNT
-    assert results.stat().st_size == 16 * 1024
+    assert results.stat().st_size == 40 * 1024
     finish(problems, results)
 
 
