@@ -145,7 +145,7 @@ def _unchecked(found: Examination, callable: bool) -> tuple[str, ...]:
         return (*missing, "saved numbers cannot be probed: bounds and the reading of precision are all there is")
     wrong = [one.operand for one in found.judged if one.certificate is None or any(p.failed for p in one.probed)]
     skipped = (f"other conditions for {', '.join(map(_tensor, wrong))}, wrong without them",) if wrong else ()
-    return (*missing, *skipped)
+    return (*missing, *skipped, *(f"{one.name} ({one.untried})" for one in found.untried))
 
 
 def _table(spec: ConvSpec, operands: Operands, one: Judged) -> Table:

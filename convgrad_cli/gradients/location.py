@@ -109,7 +109,8 @@ def _check_file(where: str, names: tuple[str, ...]) -> None:
         first = name.partition(".")[0]
         if first in bound:
             continue
-        close = difflib.get_close_matches(first, bound, 1)
+        modules = {bind for node in ast.walk(tree) if isinstance(node, ast.Import) for bind in _bound_by(node)}
+        close = difflib.get_close_matches(first, bound - modules, 1)
         known = ", ".join(map(safe, _functions(tree)[:10])) or "no function at all"
         hint = f"did you mean {safe(close[0])}?" if close else f"it has {known}"
         raise ConvGradError(f"{safe(where)} has no {safe(first)}; {hint}")
@@ -143,10 +144,14 @@ def _bound(tree: ast.Module) -> Iterator[str]:
             yield node.name
             continue
         if isinstance(node, ast.Import | ast.ImportFrom):
-            yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
+            yield from _bound_by(node)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id
         waiting.extend(ast.iter_child_nodes(node))
+
+
+def _bound_by(node: ast.Import | ast.ImportFrom) -> list[str]:
+    return [alias.asname or alias.name.partition(".")[0] for alias in node.names]
 
 
 def _functions(tree: ast.Module) -> list[str]:

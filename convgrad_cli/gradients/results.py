@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -32,6 +33,8 @@ def named(value: Any) -> dict[str, Any]:
             raise Refusal(f"returned {len(value)} values; expected {EXPECTED}")
         found = dict(zip(GRADIENTS, value, strict=False))
     else:
+        if inspect.iscoroutine(value):  # or Python warns of it on standard error
+            value.close()
         what = "one array" if _is_array(value) else "None" if value is None else a(value)
         raise Refusal(f"returned {what}; expected {EXPECTED}")
     return {name: part for name, part in found.items() if part is not None}

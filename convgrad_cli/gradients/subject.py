@@ -162,6 +162,8 @@ def load(setup: Mapping[str, Any]) -> Subject:
 def understand(functions: Sequence[Any], kind: str, framework: str, sha256: str = "") -> Subject:
     """Code that is there, with the keywords that its signature takes. Refusal where it can't be called as `kind`."""
     found, takes = list(functions), tuple[str, ...]()
+    if any(map(inspect.iscoroutinefunction, found)):
+        raise Refusal("is an async function, and a coroutine is no gradient; name a plain one")
     if kind == "forward":
         from convgrad_cli.gradients.differentiable import as_forward
 
@@ -220,7 +222,8 @@ def _find(module: ModuleType, name: str, where: str) -> Any:
     found: Any = module
     for part in name.split("."):
         if not hasattr(found, part):
-            close = difflib.get_close_matches(part, dir(found), 1)
+            known = [one for one in dir(found) if not isinstance(getattr(found, one, None), ModuleType)]
+            close = difflib.get_close_matches(part, known, 1)
             raise Refusal(f"can't be found: {where} has no {part}" + (f"; did you mean {close[0]}?" if close else ""))
         found = getattr(found, part)
     return found

@@ -24,16 +24,26 @@ UNTOUCHED = "operands untouched"
 MOVED = ("input", "weight", "grad_output")
 AROUND = (8, 15, 16, 17)  # where vector tails and blocks begin and end
 LARGEST = 2 * 10**9  # multiply-adds of a layer whose batch or channels were changed
+NEEDS = {  # what a target must allow for a condition; what it is called where it doesn't, and why
+    **dict.fromkeys((*LAYOUT_NAMES, "stride-0"), ("layouts", "memory formats of x, w, g", "it gets them as files")),
+    "masks": ("wanted", "request masks", "it takes no output_mask"),
+    "poison": ("poison", "poisoned buffers", "it takes no out"),
+    "accumulate": ("accumulate", "gradients that are there already", "it returns new ones"),
+}
 
 
 @dataclass(frozen=True)
 class Tried:
-    """One condition: the tensors that were not the exact ones there, and why in a sentence; or what was refused."""
+    """One condition: the tensors that were not the exact ones there, and why in a sentence; or what was refused.
+
+    `untried`: why it could not be tried at all.
+    """
 
     name: str
     tensors: tuple[str, ...] = ()
     detail: str = ""
     refused: bool = False
+    untried: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,8 +58,8 @@ class Trial:
     judged: tuple[str, ...]
 
     def run(self, names: Sequence[str]) -> Iterator[Tried]:
-        """Each condition of `names` that the target understands; a combination that fails is tried in its parts."""
-        probe = self._probe(self.spec)
+        """Each condition of `names`, or why it can't be tried; a combination that fails is tried in its parts."""
+        probe, skipped = self._probe(self.spec), set[str]()
         tries: dict[str, Callable[[Probe], Iterator[Tried]]] = {
             "repeat": self._repeat,
             "stride-0": self._constant,
@@ -60,11 +70,13 @@ class Trial:
             "accumulate": self._accumulate,
             "sizes": self._sizes,
         }
-        needs = {"masks": "wanted", "poison": "poison", "accumulate": "accumulate"}
-        needs |= dict.fromkeys((*LAYOUT_NAMES, "stride-0"), "layouts")
         for name in names:
-            if needs.get(name) in (None, *self.target.allows):
+            needed, words, why = NEEDS.get(name, ("", "", ""))
+            if not needed or needed in self.target.allows:
                 yield from tries[name](probe)
+            elif words not in skipped:
+                skipped.add(words)
+                yield Tried(words, untried=why)
 
     def _probe(self, spec: ConvSpec) -> Probe:
         return next(logic_probes(spec, self.dtype, self.arithmetic, self.seed))
@@ -127,7 +139,8 @@ class Trial:
             if wanted and len(wanted) < len(there):
                 bad += self._one(probe, f"only {' and '.join(wanted)} asked for", Call(wanted=wanted))
         failing = [tried for tried in bad if tried.tensors or tried.refused]
-        yield from failing or [Tried(f"{len(bad)} request masks")]
+        alone = "" if len(there) > 1 else "one gradient alone is judged, so there is nothing to leave out"
+        yield from failing or [Tried(f"{len(bad)} request masks" if bad else "request masks", untried=alone)]
 
     def _inputs(self, probe: Probe) -> Iterator[Tried]:
         """Whether the operands are left as they were."""
@@ -153,8 +166,11 @@ class Trial:
                 changed.append((f"{n} groups of one channel", replace(spec, in_channels=n, out_channels=n, groups=n)))
         for name, other in changed:
             if other.macs <= LARGEST:
-                probe = self._probe(other)
-                yield from self._one(probe, name, Call(), other)
+                yield from self._one(self._probe(other), name, Call(), other)
+            else:
+                yield Tried(name, untried=f"it would take {other.macs:.1e} multiply-adds")
+        if "groups" not in self.target.allows:
+            yield Tried("groups of one channel", untried="it takes no groups")
 
 
 def _exact(answer: Answer, name: str, right: tuple[Tensor, Tensor | None], offset: float) -> bool:

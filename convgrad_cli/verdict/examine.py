@@ -8,7 +8,7 @@ not have failed. ERROR: no answer to judge under some condition.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.geometry.spec import ConvSpec
@@ -56,7 +56,8 @@ class Examination:
     judged: tuple[Judged, ...]
     conditions: tuple[Tried, ...]
     refused: tuple[tuple[str, str], ...] = ()  # probes without an answer, and why
-    unjudged: tuple[str, ...] = field(default=())  # tensors that the target does not give
+    unjudged: tuple[str, ...] = ()  # tensors that the target does not give
+    untried: tuple[Tried, ...] = ()  # conditions under which it can't be called
 
 
 def examine(
@@ -95,11 +96,13 @@ def examine(
     # What is wrong already shows nothing more under other conditions.
     sound = tuple(n for n, probed in run.probed.items() if not any(one.failed for one in probed))
     trial = Trial(spec, target, declared, operands.input.dtype, seed, sound)
-    tried = tuple(trial.run(conditions)) if target.callable and sound and conditions else ()
+    tried = list(trial.run(conditions)) if target.callable and sound and conditions else []
+    untried = tuple(one for one in tried if one.untried)
+    tried = [one for one in tried if not one.untried]
     tell(1)
     unjudged = tuple(n for n in TENSORS if n in only and n not in names and (spec.bias or n != "bias"))
     verdict = _overall(judged, tried, run.refused)
-    return Examination(verdict, answer, tuple(judged), tried, tuple(run.refused), unjudged)
+    return Examination(verdict, answer, tuple(judged), tuple(tried), tuple(run.refused), unjudged, untried)
 
 
 def _judge(

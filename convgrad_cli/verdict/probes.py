@@ -3,7 +3,8 @@
 "sums" is positive integers whose totals come close to the largest that the accumulator holds: wrong terms, short
 accumulators and partial sums show. "logic" is integers so small that no sum leaves what every arithmetic holds exactly:
 a mismatch is a wrong formula. "digits" leaves at most one term in an element, a product of numbers with all their
-digits, rounded once: rounded operands, Winograd and FFT show. "overflow" lets 16-bit sums leave their range on the way
+digits, rounded once: rounded operands, Winograd and FFT show; some are tiny, so that small ones being dropped, or
+something added to them, shows as well. "overflow" lets 16-bit sums leave their range on the way
 to a small total.
 
 Random numbers come from a short stock that repeats with a prime period, which no stride of a tensor shares: making new
@@ -28,6 +29,9 @@ TENSORS = ("output", "weight", "input", "bias")
 DENSE = 3  # the largest integer of a dense probe
 STOCK = 65_521  # random numbers before they repeat
 PICKED = 521  # the same for those that pick others
+TINY = {torch.float64: -400, torch.float32: -50, torch.bfloat16: -50, torch.float16: 0}
+"""Exponents of tiny numbers. Products of two are no subnormals: those may be flushed to 0, and have fewer digits."""
+RARE = 4  # one number in so many is tiny
 FEWEST = 4.0  # terms that an element should keep, on average, where a probe is thinned
 
 
@@ -154,6 +158,7 @@ class _Numbers:
     def full_stock(self, bits: int, count: int) -> Tensor:
         odd = self._uniform(2 ** (bits - 2), 2 ** (bits - 1), count) * 2 + 1
         exponents = self._uniform(-3, 4, count) - (bits - 1)
+        exponents += TINY[self.dtype] * (self._uniform(0, RARE, count) == 0)
         return torch.ldexp((odd * self._signs(count)).double(), exponents).to(self.dtype)
 
     def zeros(self, name: str) -> Tensor:

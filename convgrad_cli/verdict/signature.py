@@ -19,13 +19,14 @@ SEVERAL = 3  # elements: a transform spreads a number over a tile
 COARSE = 4  # bits; what keeps fewer of an operand does something else than round it
 FORMATS = {11: "TF32", 10: "TF32", 8: "bfloat16", 7: "bfloat16"}
 DECLARED = {"TF32": "tf32", "bfloat16": "bf16"}
+PLAIN = 2.0**-20  # beyond what products of tiny numbers come to
 RESULTS = {8: "bfloat16", 11: "float16", 24: "float32"}
 
 
 def signature(spec: ConvSpec, operand: str, failed: Sequence[Probed], narrowest: str, declared: str = "direct") -> str:
     """One sentence on a wrong tensor from the probes that it `failed`; `narrowest` explains it on the real data."""
     logic = next((one for one in failed if one.probe.name == "logic"), None)
-    digits = next((one for one in failed if one.probe.name == "digits"), None)
+    digits = [one for one in failed if one.probe.name in ("digits", "impulse")]
     if logic is not None and not _is_small(logic):
         return f"the formula is wrong: {_share(logic)} differ on exact integers"
     # The more zeros a right answer has, the clearer a leak shows how far it goes.
@@ -33,22 +34,27 @@ def signature(spec: ConvSpec, operand: str, failed: Sequence[Probed], narrowest:
     if leaking is not None:
         return _transform(spec, operand, leaking)
     integers = next((one for one in failed if one.probe.name in ("logic", "sums") and _is_slight(one)), None)
-    if integers is not None and (logic is not None or digits is not None):
+    if integers is not None and (logic is not None or digits):
         return f"no term is wrong, but {_share(integers)} differ by {_off(integers)} on exact integers"
-    if digits is not None:
+    if digits:
         return _rounded(operand, digits, narrowest, declared)
     return _sums(failed, narrowest)
 
 
-def _rounded(operand: str, one: Probed, narrowest: str, declared: str) -> str:
+def _rounded(operand: str, failed: Sequence[Probed], narrowest: str, declared: str) -> str:
     """What elements of a single term, with all its digits, say about what was rounded."""
-    wrong = one.wrong & (one.expected != 0)
-    actual, expected = one.actual.double()[wrong], one.expected.double()[wrong]
-    if not len(actual):
+    one, dtype = failed[0], failed[0].probe.operands.input.dtype
+    actual, expected = (torch.cat([getattr(f, n).double()[f.wrong] for f in failed]) for n in ("actual", "expected"))
+    if not bool(expected.any()):
         return f"{_share(one)} are not 0, where every term is"
-    kept, dtype = _kept(actual, expected, BITS[one.probe.operands.input.dtype]), one.probe.operands.input.dtype
     if not bool(actual.any()):
         return f"small numbers come back as 0: {_share(one)}, the largest of which must be {expected.abs().max():.2g}"
+    # Where tiny numbers are lost, the others say how many bits are kept.
+    plain = (expected.abs() > PLAIN) | bool(actual.all())
+    if not bool(plain.any()):
+        return f"only small numbers are wrong: {_share(one)}, none of them larger than {expected.abs().max():.2g}"
+    actual, expected = actual[plain], expected[plain]
+    kept = _kept(actual, expected, BITS[dtype])
     if len(actual) >= SEVERAL and bool((actual == actual.round()).all()):
         return f"the results are whole numbers, where {_share(one)} must not be: an integer type, or a rounding to one"
     if kept < COARSE:

@@ -122,7 +122,10 @@ def test_target_and_the_exit_status():
     assert {row["target"] for row in rows("list --target mine.py::right")} == {"mine.py::right"}
     done = suite("list --target mine.py::wrong")
     assert done.status == 1
-    assert "\n  convgrad check mine.py::wrong --size 5 --kernel 3 --groups 2 --out-channels 4 --batch 3\n" in done.out
+    assert (
+        "\n  convgrad check mine.py::wrong --size 5 --kernel 3 --groups 2 --in-channels 2 --out-channels 4 --batch 3\n"
+        in done.out
+    )
     assert done.out.endswith("not PASS: one, two, three\n")
     assert "\nFAIL        two" in done.out
     again = suite("list --target mine.py::no_groups")

@@ -263,11 +263,26 @@ def test_written_operands_are_named(written):
     assert torch.equal(operands.grad_output, before.grad_output)
 
 
+def test_an_async_function_is_refused_and_never_called(tmp_path, capfd):
+    (tmp_path / "mine.py").write_text("async def f(x, w, b, g): return x, w, b")
+    target = function_target(f"{tmp_path / 'mine.py'}::f")
+    assert refusal(target) == "mine.py::f is an async function, and a coroutine is no gradient; name a plain one"
+    assert capfd.readouterr().err == ""
+
+
+def test_no_module_is_offered_for_a_function(written):
+    with pytest.raises(ConvGradError, match=r"mine\.py has no nq; it has f$"):
+        written("pass", name="nq")
+    target = written("pass", head="globals()\nimport numpy as nump\nnumb = abs", name="nump_")
+    assert refusal(target) == "mine.py::nump_ can't be found: mine.py has no nump_; did you mean numb?"
+
+
 EXPECTED = "(grad_input, grad_weight, grad_bias), fewer of them or None for one, or a mapping with these names"
 SAID = {
     "nothing": ("pass", f"returned None; expected {EXPECTED}"),
     "one array": ("return x", f"returned one array; expected {EXPECTED}"),
     "generator": ("yield x", f"returned a generator; expected {EXPECTED}"),
+    "coroutine": ("async def g(): pass\nreturn g()", f"returned a coroutine; expected {EXPECTED}"),
     "text": ("return 'gradients'", f"returned a str; expected {EXPECTED}"),
     "class": ("return np.ndarray", f"returned a type; expected {EXPECTED}"),
     "too many": ("return x, w, b, g", f"returned 4 values; expected {EXPECTED}"),

@@ -11,6 +11,7 @@ from targets import TORCH, Wrapped
 
 from convgrad_cli.errors import ConvGradError
 from convgrad_cli.geometry.spec import make_spec
+from convgrad_cli.gradients.gradients import Gradients
 from convgrad_cli.gradients.target import Answer, TargetError, lay_out
 from convgrad_cli.verdict.choices import CHEAP, CONDITIONS, choose_arithmetic, choose_conditions
 from convgrad_cli.verdict.examine import examine
@@ -148,3 +149,35 @@ def test_an_arithmetic_is_one_that_the_dtype_can_have():
         choose_arithmetic("short", "float32")
     with pytest.raises(ConvGradError, match="describes results of float32; these are float16"):
         choose_arithmetic("tf32", "float16")
+
+
+def test_what_a_target_does_not_allow_is_said_and_not_dropped():
+    operands = operands_of(SPEC, "normal", torch.float32, 0)
+    target = Wrapped(lambda s, o, call, a: a, allows=frozenset())
+    found = examine(SPEC, operands, target, conditions=CONDITIONS)
+    assert [one.name for one in found.untried] == [
+        "memory formats of x, w, g",
+        "request masks",
+        "poisoned buffers",
+        "gradients that are there already",
+        "groups of one channel",
+    ]
+    assert not any("stride-0" in one.name or "mask" in one.name for one in found.conditions)
+    assert examine(SPEC, operands, Wrapped(lambda s, o, call, a: a), conditions=CONDITIONS).untried == ()
+
+
+def test_a_single_gradient_has_no_request_masks():
+    target = Wrapped(lambda s, o, call, a: Answer(Gradients(weight=a.gradients.weight)))
+    found = examine(SPEC, operands_of(SPEC, "normal", torch.float32, 0), target, conditions=("masks",))
+    assert found.conditions == ()
+    assert [(one.name, one.untried) for one in found.untried] == [
+        ("request masks", "one gradient alone is judged, so there is nothing to leave out")
+    ]
+
+
+def test_sizes_that_would_take_too_long_are_said(monkeypatch):
+    monkeypatch.setattr("convgrad_cli.verdict.conditions.LARGEST", 10**4)
+    target = Wrapped(lambda s, o, call, a: a)
+    found = examine(SPEC, operands_of(SPEC, "normal", torch.float32, 0), target, conditions=("sizes",))
+    assert [one.name for one in found.untried][-1] == "17 channels a group"
+    assert not any("channels" in one.name for one in found.conditions)

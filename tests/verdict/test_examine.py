@@ -243,3 +243,15 @@ def test_a_shape_that_is_wrong_on_other_numbers_alone_is_said():
 def test_a_wrong_shape_has_no_probes():
     target = Wrapped(lambda spec, operands, call, a: Answer(replace(a.gradients, bias=None), {"bias": (1,)}))
     assert one(verdict_on(target), "bias").probed == ()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_small_numbers_that_are_dropped_and_small_ones_that_are_added_are_seen(dtype):
+    def dropping(t):
+        return torch.where(t.abs() < 1e-6, 0, t)
+
+    target = Wrapped(lambda s, operands, call, a: TORCH.run(s, operands.map(dropping), call))
+    assert verdict_on(target, kind="constant", dtype=dtype).verdict == "FAIL"
+    assert one(verdict_on(target, dtype=dtype), "weight").reason.startswith("small numbers come back as 0: ")
+    target = Wrapped(lambda s, operands, call, a: TORCH.run(s, operands.map(lambda t: t + 1e-12), call))
+    assert verdict_on(target, dtype=dtype).verdict == "FAIL"
