@@ -2,7 +2,7 @@
 
 import typer
 
-from convgrad_cli.cli import check, doctor, explain, inspect
+from convgrad_cli.cli import check, doctor, explain, inspect, model
 from convgrad_cli.cli.options import Version
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
 app.command("inspect")(inspect.command)
 app.command("explain")(explain.command)
 app.command("check")(check.command)
+app.command("model")(model.command)
 app.command("doctor")(doctor.command)
 
 

@@ -14,7 +14,8 @@ from convgrad_cli.safe import safe
 LAYER, NUMBERS, RUN, OUTPUT = "Layer", "Numbers", "Run", "Output"
 
 
-def _option(panel: str, *flags: str, help: str, metavar: str | None = None, **rest: Any) -> Any:
+def option(panel: str, *flags: str, help: str, metavar: str | None = None, **rest: Any) -> Any:
+    """An option in the section `panel` of the help, without a default in it: the help says that itself."""
     return Option(*flags, help=help, metavar=metavar, rich_help_panel=panel, show_default=False, **rest)
 
 
@@ -32,8 +33,9 @@ def _print_version(asked: bool) -> None:
         raise Exit
 
 
-def _number(panel: str, flag: str, help: str, metavar: str = "N") -> Any:
-    return _option(panel, flag, help=help, metavar=metavar, parser=_whole)
+def number(panel: str, flag: str, help: str, metavar: str = "N") -> Any:
+    """The same for a whole number."""
+    return option(panel, flag, help=help, metavar=metavar, parser=_whole)
 
 
 Version = Annotated[
@@ -47,7 +49,7 @@ class LayerOptions:
 
     size: Annotated[
         str | None,
-        _option(
+        option(
             LAYER,
             "--size",
             "-s",
@@ -55,43 +57,43 @@ class LayerOptions:
             help="Input size: N, HxW or DxHxW. Default: one more than the kernel covers.",
         ),
     ] = None
-    kernel: Annotated[str | None, _option(LAYER, "--kernel", "-k", metavar="HxW", help="Kernel size. Default: 2.")] = (
+    kernel: Annotated[str | None, option(LAYER, "--kernel", "-k", metavar="HxW", help="Kernel size. Default: 2.")] = (
         None
     )
-    stride: Annotated[str | None, _option(LAYER, "--stride", metavar="HxW", help="Default: 1.")] = None
+    stride: Annotated[str | None, option(LAYER, "--stride", metavar="HxW", help="Default: 1.")] = None
     padding: Annotated[
         str | None,
-        _option(
+        option(
             LAYER,
             "--padding",
             metavar="HxW",
             help="Numbers, same, valid or full; before:after where the ends differ. Default: 0.",
         ),
     ] = None
-    dilation: Annotated[str | None, _option(LAYER, "--dilation", metavar="HxW", help="Default: 1.")] = None
-    groups: Annotated[int | None, _number(LAYER, "--groups", help="Default: 1.")] = None
-    in_channels: Annotated[int | None, _number(LAYER, "--in-channels", help="Default: --groups.")] = None
-    out_channels: Annotated[int | None, _number(LAYER, "--out-channels", help="Default: --groups.")] = None
+    dilation: Annotated[str | None, option(LAYER, "--dilation", metavar="HxW", help="Default: 1.")] = None
+    groups: Annotated[int | None, number(LAYER, "--groups", help="Default: 1.")] = None
+    in_channels: Annotated[int | None, number(LAYER, "--in-channels", help="Default: --groups.")] = None
+    out_channels: Annotated[int | None, number(LAYER, "--out-channels", help="Default: --groups.")] = None
     batch: Annotated[
         str | None,
-        _option(LAYER, "--batch", metavar="N", help="Batch size, or none for an unbatched input. Default: 1."),
+        option(LAYER, "--batch", metavar="N", help="Batch size, or none for an unbatched input. Default: 1."),
     ] = None
     padding_mode: Annotated[
         str | None,
-        _option(LAYER, "--padding-mode", metavar="MODE", help="zeros, reflect, replicate or circular. Default: zeros."),
+        option(LAYER, "--padding-mode", metavar="MODE", help="zeros, reflect, replicate or circular. Default: zeros."),
     ] = None
-    transposed: Annotated[bool, _option(LAYER, "--transposed", help="A transposed convolution.")] = False
+    transposed: Annotated[bool, option(LAYER, "--transposed", help="A transposed convolution.")] = False
     output_padding: Annotated[
-        str | None, _option(LAYER, "--output-padding", metavar="HxW", help="For a transposed convolution. Default: 0.")
+        str | None, option(LAYER, "--output-padding", metavar="HxW", help="For a transposed convolution. Default: 0.")
     ] = None
-    bias: Annotated[bool | None, _option(LAYER, "--bias/--no-bias", help="Add a bias. Default: no.")] = None
+    bias: Annotated[bool | None, option(LAYER, "--bias/--no-bias", help="Add a bias. Default: no.")] = None
     dims: Annotated[
         int | None,
-        _number(LAYER, "--dims", metavar="1|2|3", help="Spatial axes. Default: as many as --size has parts, else 2."),
+        number(LAYER, "--dims", metavar="1|2|3", help="Spatial axes. Default: as many as --size has parts, else 2."),
     ] = None
     layer: Annotated[
         str | None,
-        _option(
+        option(
             LAYER,
             "--layer",
             metavar="TEXT",
@@ -106,27 +108,27 @@ class NumberOptions:
 
     x: Annotated[
         str | None,
-        _option(
+        option(
             NUMBERS,
             "--x",
             metavar="SOURCE",
             help="Input: a fill (randn, ramp, ...), '1 2; 3 4', FILE, FILE::KEY or -. Default: randn.",
         ),
     ] = None
-    w: Annotated[str | None, _option(NUMBERS, "--w", metavar="SOURCE", help="Weight. Default: randn.")] = None
-    b: Annotated[
-        str | None, _option(NUMBERS, "--b", metavar="SOURCE", help="Bias; implies --bias. Default: randn.")
-    ] = None
+    w: Annotated[str | None, option(NUMBERS, "--w", metavar="SOURCE", help="Weight. Default: randn.")] = None
+    b: Annotated[str | None, option(NUMBERS, "--b", metavar="SOURCE", help="Bias; implies --bias. Default: randn.")] = (
+        None
+    )
     g: Annotated[
-        str | None, _option(NUMBERS, "--g", metavar="SOURCE", help="Upstream gradient dL/dy, instead of --loss.")
+        str | None, option(NUMBERS, "--g", metavar="SOURCE", help="Upstream gradient dL/dy, instead of --loss.")
     ] = None
     loss: Annotated[
-        str | None, _option(NUMBERS, "--loss", metavar="sum|mean", help="Default: sum, so g is all ones.")
+        str | None, option(NUMBERS, "--loss", metavar="sum|mean", help="Default: sum, so g is all ones.")
     ] = None
-    seed: Annotated[int, _number(RUN, "--seed", help="For random numbers. Default: 0.")] = 0
+    seed: Annotated[int, number(RUN, "--seed", help="For random numbers. Default: 0.")] = 0
     dtype: Annotated[
         str | None,
-        _option(
+        option(
             RUN,
             "--dtype",
             metavar="NAME",
@@ -134,7 +136,7 @@ class NumberOptions:
         ),
     ] = None
     device: Annotated[
-        str, _option(RUN, "--device", metavar="NAME", help="cpu, cuda, cuda:1, mps, xpu or auto. Default: cpu.")
+        str, option(RUN, "--device", metavar="NAME", help="cpu, cuda, cuda:1, mps, xpu or auto. Default: cpu.")
     ] = "cpu"
 
 
@@ -143,11 +145,11 @@ class OutputOptions:
     """What to show, and where."""
 
     format: Annotated[
-        str | None, _option(OUTPUT, "--format", "-f", metavar="NAME", help=f"{', '.join(FORMATS)}. Default: table.")
+        str | None, option(OUTPUT, "--format", "-f", metavar="NAME", help=f"{', '.join(FORMATS)}. Default: table.")
     ] = None
     output: Annotated[
         str | None,
-        _option(
+        option(
             OUTPUT,
             "--output",
             "-o",
@@ -156,19 +158,19 @@ class OutputOptions:
         ),
     ] = None
     only: Annotated[
-        list[str] | None, _option(OUTPUT, "--only", metavar="NAMES", help=f"Only these: {', '.join(NAMES)}.")
+        list[str] | None, option(OUTPUT, "--only", metavar="NAMES", help=f"Only these: {', '.join(NAMES)}.")
     ] = None
-    rows: Annotated[int | None, _number(OUTPUT, "--rows", help="Show at most N elements of a gradient.")] = None
-    precision: Annotated[int, _number(OUTPUT, "--precision", help="Decimals in tables. Default: 4.")] = 4
-    color: Annotated[str, _option(OUTPUT, "--color", metavar="WHEN", help="auto, always or never. Default: auto.")] = (
+    rows: Annotated[int | None, number(OUTPUT, "--rows", help="Show at most N elements of a gradient.")] = None
+    precision: Annotated[int, number(OUTPUT, "--precision", help="Decimals in tables. Default: 4.")] = 4
+    color: Annotated[str, option(OUTPUT, "--color", metavar="WHEN", help="auto, always or never. Default: auto.")] = (
         "auto"
     )
     width: Annotated[
         int | None,
-        _number(OUTPUT, "--width", help="Columns. Default: those of the terminal; unlimited in a pipe."),
+        number(OUTPUT, "--width", help="Columns. Default: those of the terminal; unlimited in a pipe."),
     ] = None
-    ascii: Annotated[bool, _option(OUTPUT, "--ascii", help="Print only ASCII characters.")] = False
-    quiet: Annotated[bool, _option(OUTPUT, "--quiet", "-q", help="No notes.")] = False
+    ascii: Annotated[bool, option(OUTPUT, "--ascii", help="Print only ASCII characters.")] = False
+    quiet: Annotated[bool, option(OUTPUT, "--quiet", "-q", help="No notes.")] = False
     version: Version = False
 
 

@@ -17,7 +17,7 @@ from convgrad_cli.safe import safe
 FORMULA = ("=", "+", "-", "@")  # what a spreadsheet runs
 
 
-class _Line:
+class Line:
     """A file that returns what is written to it."""
 
     def write(self, text: str) -> str:
@@ -27,9 +27,18 @@ class _Line:
 def render(report: Report, style: Style) -> Iterator[str]:
     """A header, then the elements of the tables asked for; `terms` is how many numbers add up to the element."""
     routes = selection.routes([table.elements[0] for table in selection.tables(report, style) if table.elements])
-    writer = csv.writer(_Line(), lineterminator="\n")
+    writer = csv.writer(Line(), lineterminator="\n")
     yield writer.writerow(
-        ["tensor", "index", *(_text(safe(r)) for r in routes), "difference", "bound", "agrees", "terms", "expression"]
+        [
+            "tensor",
+            "index",
+            *(text_cell(safe(r)) for r in routes),
+            "difference",
+            "bound",
+            "agrees",
+            "terms",
+            "expression",
+        ]
     )
     for element in selection.elements(report, style):
         yield writer.writerow(_cells(element, routes))
@@ -43,10 +52,10 @@ def _cells(element: Element, routes: list[str]) -> list[str]:
         *("" if number is None else shortest(number) for number in numbers),
         "" if element.agrees is None else str(element.agrees).lower(),
         str(element.formula.count),
-        _text(element.expression),
+        text_cell(element.expression),
     ]
 
 
-def _text(text: str) -> str:
+def text_cell(text: str) -> str:
     """Text that no spreadsheet takes for a formula."""
     return f"'{text}" if text.startswith(FORMULA) else text

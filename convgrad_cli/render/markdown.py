@@ -23,25 +23,25 @@ def render(report: Report, style: Style) -> Iterator[str]:
 def _lines(block: Block) -> Iterator[str]:
     match block:
         case Heading(level, code, text):
-            yield f"{'#' * (level + 1)} {', '.join([_code(code)] * bool(code) + [_prose(text)] * bool(text))}"
+            yield f"{'#' * (level + 1)} {', '.join([_code(code)] * bool(code) + [prose(text)] * bool(text))}"
         case Paragraph(text):
-            yield _prose(text)
+            yield prose(text)
         case Fixed(lines):
             yield from _fenced(lines)
         case Matrices(matrices):
             yield from _fenced([line for matrix in matrices for line in ("", *_drawn(matrix))][1:])
         case Grid(routes, rows):
-            yield _cells(["element", *map(_prose, routes), "slice sum", "terms"])
+            yield _cells(["element", *map(prose, routes), "slice sum", "terms"])
             yield _cells(["---", *["---:"] * len(routes), "---", "---"])
             yield from (_cells([_code(row.name), *row.numbers, _code(row.expression), _origin(row)]) for row in rows)
         case Listing(heads, listed):
-            yield _cells(list(map(_prose, heads)))
+            yield _cells(list(map(prose, heads)))
             yield _cells(["---", "---", *["---:"] * (len(heads) - 3), "---"])
-            yield from (_cells([_code(name), *cells, _prose(last)]) for name, *cells, last in listed)
+            yield from (_cells([_code(name), *cells, prose(last)]) for name, *cells, last in listed)
 
 
 def _origin(row: Row) -> str:
-    return "; ".join(([_code(row.terms)] if row.terms else []) + ([_prose(row.remark)] if row.remark else []))
+    return "; ".join(([_code(row.terms)] if row.terms else []) + ([prose(row.remark)] if row.remark else []))
 
 
 def _drawn(matrix: Matrix) -> Iterator[str]:
@@ -69,6 +69,7 @@ def _code(text: str) -> str:
     return f"`{text}`"
 
 
-def _prose(text: str) -> str:
+def prose(text: str) -> str:
+    """Text that Markdown takes for nothing else."""
     marked = SPECIAL.sub(lambda found: "\\" + found[0], text)
     return re.sub("[&<>]", lambda found: ENTITIES[found[0]], marked)

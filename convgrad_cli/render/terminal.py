@@ -25,7 +25,7 @@ from convgrad_cli.safe import safe
 def render(report: Report, style: Style) -> Iterator[str]:
     """The report as text, with colours only if the style has some."""
     for part in parts(report, style):
-        yield _printed(part, style)
+        yield printed(part, style)
 
 
 def parts(report: Report, style: Style) -> Iterator[RenderableType]:
@@ -65,7 +65,8 @@ def _explained(report: Report, style: Style) -> Iterator[RenderableType]:
         yield from _agreement(report)
 
 
-def _printed(part: RenderableType, style: Style) -> str:
+def printed(part: RenderableType, style: Style) -> str:
+    """The part as text for a terminal of this style."""
     # The environment (NO_COLOR, FORCE_COLOR, COLUMNS, ...) has had its say in the style; rich must not read it again.
     console = Console(
         file=io.StringIO(),

@@ -174,3 +174,35 @@ def read_safetensors(path: str, key: str | None, where: str) -> Numbers:
     except SafetensorError as error:
         reason = safe(str(error), 80)
         raise SourceError(f"{where} is not a whole .safetensors file ({reason}); save or copy it again") from None
+
+
+def read_state(path: str, key: str | None, where: str) -> dict[str, torch.Tensor]:
+    """Every tensor of a .pt or .safetensors file by its dotted name, or those below `key`. Raises SourceError."""
+    if path.lower().endswith(".safetensors"):
+        found = _read_safe_state(path, where)
+    else:
+        with open(path, "rb") as file:
+            _check_archive(file, where)
+            found = dict(_tensors(_load(file, where), where))
+    if key is None:
+        return found
+    below = {name.removeprefix(f"{key}."): tensor for name, tensor in found.items() if name.startswith(f"{key}.")}
+    if not below:
+        raise SourceError(f"{where} has no tensors below {safe(key)!r}; it has {_few(list(found))}")
+    return below
+
+
+def _read_safe_state(path: str, where: str) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as opened:
+            return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # it is no mapping
+    except SafetensorError as error:
+        reason = safe(str(error), 80)
+        raise SourceError(f"{where} is not a whole .safetensors file ({reason}); save or copy it again") from None
+
+
+def _few(names: list[str]) -> str:
+    listed = ", ".join(safe(name, 60) for name in names[:5])
+    return f"{listed} and {len(names) - 5} more" if len(names) > 5 else listed or "none at all"

@@ -27,7 +27,11 @@ def test_every_option_has_a_help_text_that_the_help_shows(name):
     assert COMMANDS[name].help.split(".")[0] in shown
     for parameter in COMMANDS[name].params:
         assert parameter.help, parameter.name
-        named = parameter.opts if parameter.param_type_name == "option" else [f"[{parameter.name.upper()}]"]
+        named = (
+            parameter.opts
+            if parameter.param_type_name == "option"
+            else [parameter.metavar or f"[{parameter.name.upper()}]"]
+        )
         assert all(name in shown for name in named), parameter.name
         # The column of an option is narrow; its first words are enough to see that the text is there.
         assert " ".join(parameter.help.split()[:3]) in shown, parameter.name
