@@ -2,7 +2,8 @@
 
     cli -> commands -> suites, models -> verdict -> gradients -> tensors -> geometry -> errors, safe
 
-Beside the stairs stand report (plain data: sees geometry and errors) and render (text: sees report, geometry, safe).
+Beside the stairs stand findings, layers and report (plain data: they see geometry and errors; the last two hold
+findings) and render (text: sees all three, geometry, safe).
 """
 
 import ast
@@ -33,17 +34,20 @@ SEES = {
     room: {below for floor in FLOORS[i + 1 :] for below in floor} for i, rooms in enumerate(FLOORS) for room in rooms
 }
 for reporting in ("cli", "testing", "commands", "suites", "models"):
-    SEES[reporting].add("report")
+    SEES[reporting] |= {"findings", "layers", "report"}
 SEES["cli"].add("render")
-SEES["report"] = {"geometry", "errors"}
-SEES["render"] = {"report", "geometry", "safe"}
+SEES["findings"] = {"geometry", "errors"}
+SEES["layers"] = {"findings", "geometry", "errors"}
+SEES["report"] = {"findings", "geometry", "errors"}
+SEES["render"] = {"findings", "layers", "report", "geometry", "safe"}
 SEES["__main__"] = {"cli"}
 SEES["__init__"] = set()
 # Inside functions and for type checkers alone: a Report shows itself, the package hands out its Python API.
-SEES_LATER = {**SEES, "report": SEES["report"] | {"render"}, "__init__": set(SEES) - {"cli", "__main__"}}
+LATER = {room: SEES[room] | {"render"} for room in ("layers", "report")}
+SEES_LATER = {**SEES, **LATER, "__init__": set(SEES) - {"cli", "__main__"}}
 
 NUMERIC = {"torch", "numpy"}
-STARTS_FAST = {"geometry", "report", "render", "cli", "errors", "safe", "__init__", "__main__"}
+STARTS_FAST = {"geometry", "findings", "layers", "report", "render", "cli", "errors", "safe", "__init__", "__main__"}
 NAMES_NOTHING = {"utils", "helpers", "common", "base", "core", "manager"}
 
 
@@ -133,6 +137,8 @@ PLANTED = [
     ("render/planted.py", "class A:\n    import numpy", "render imports numpy at module level"),
     ("cli/planted.py", "import numpy as np", "cli imports numpy at module level"),
     ("report.py", "import torch", "report imports torch at module level"),
+    ("findings.py", "import torch", "findings imports torch at module level"),
+    ("findings.py", "from convgrad_cli.report import Report", "findings imports convgrad_cli.report at module level"),
     ("errors.py", "import torch", "errors imports torch at module level"),
     ("__init__.py", "import torch", "__init__ imports torch at module level"),
     (
@@ -246,7 +252,7 @@ def imported(modules: list[str]) -> set[str]:
 
 def test_what_answers_before_any_number_leaves_torch_and_numpy_out():
     places = [path.relative_to(ROOT).with_suffix("") for path in sorted((ROOT / PACKAGE).rglob("*.py"))]
-    fast = ("__init__", "errors", "safe", "geometry", "report", "render", "cli")
+    fast = ("__init__", "errors", "safe", "geometry", "findings", "layers", "report", "render", "cli")
     modules = [".".join(place.parts).removesuffix(".__init__") for place in places if place.parts[1] in fast]
     assert {PACKAGE, "convgrad_cli.geometry.axis", "convgrad_cli.report", "convgrad_cli.cli"} <= set(modules)
     assert imported(modules) == set()

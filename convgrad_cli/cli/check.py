@@ -1,16 +1,33 @@
 """`convgrad check`"""
 
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from convgrad_cli.cli.options import LayerOptions, NumberOptions, OutputOptions, takes
+from convgrad_cli.cli.options import LayerOptions, NumberOptions, OutputOptions, reworded, takes
 
 if TYPE_CHECKING:
     from convgrad_cli.commands.target_options import TargetOptions
 
 TARGET, JUDGE = "Target", "Judge"
+LAYER = reworded(
+    LayerOptions,
+    size="Input size: N, HxW or DxHxW. Default: 6x5, or larger for a large kernel.",
+    kernel="Kernel size. Default: 3x2; 3x3 with same padding.",
+    padding="Numbers, same, valid or full; before:after where the ends differ, and then the code gets a pair for each "
+    "axis, as for same with an even kernel. Default: 0.",
+    in_channels="Default: 2 for each group.",
+    out_channels="Default: 3 for each group.",
+    batch="Batch size, or none for an unbatched input. Default: 2.",
+    bias="Add a bias. Default: no; with --convention cs231n yes.",
+)
+NUMBERS = reworded(
+    NumberOptions,
+    g="Upstream gradient dL/dy. Default: randn; for saved gradients all ones, as y.sum() makes it.",
+    loss="Take the g that y.sum() or y.mean() makes. Default: neither.",
+)
 
 
 def _option(panel: str, *flags: str, help: str, metavar: str | None = None) -> object:
@@ -88,7 +105,7 @@ class CheckOptions:
     ] = 4
 
 
-@takes(check=CheckOptions, layer=LayerOptions, numbers=NumberOptions, output=OutputOptions)
+@takes(check=CheckOptions, layer=LAYER, numbers=NUMBERS, output=OutputOptions)
 def command(
     check: CheckOptions,
     layer: LayerOptions,
@@ -104,7 +121,7 @@ def command(
     from convgrad_cli.cli.progress import progress
     from convgrad_cli.cli.request import read_problem, read_settings, require_directory
     from convgrad_cli.commands.target_options import check_options
-    from convgrad_cli.verdict.choices import LAYER, choose_arithmetic, choose_conditions, choose_hint
+    from convgrad_cli.verdict.choices import choose_arithmetic, choose_conditions, choose_hint, complete_layer
 
     check_output(output)
     require_directory()
@@ -118,7 +135,9 @@ def command(
     ):  # a saved gradient is that of y.sum() unless g is given
         numbers = replace(numbers, g="randn")
     bare = not read_settings(layer) and numbers.x is None and numbers.w is None
-    problem = read_problem(layer, numbers, LAYER if bare else None)
+    # A saved gradient is that of one layer, which is said.
+    complete = None if saved and not bare else partial(complete_layer, convention=check.convention)
+    problem = read_problem(layer, numbers, complete)
     choose_arithmetic(check.arithmetic, problem.dtype)
     # Only now is torch needed: what is wrong with the request has been said without it.
     from convgrad_cli.commands.check import check_problem

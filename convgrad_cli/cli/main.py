@@ -53,7 +53,7 @@ def _run(arguments: list[str]) -> int:
         return _fail("out of memory; use a smaller --size or --batch", REFUSED)
     except Exception as error:
         if hasattr(error, "format_message"):  # Typer's own: a wrong option or command
-            return _fail(_usage(error), REFUSED)
+            return _fail(_usage(error, arguments), REFUSED)
         return _fail(f"{type(error).__name__}: {error}. This is a bug in convgrad; CONVGRAD_DEBUG=1 shows where", BUG)
 
 
@@ -61,8 +61,10 @@ def _says_no_color(arguments: list[str]) -> bool:
     return "--color=never" in arguments or ("--color", "never") in pairwise(arguments)
 
 
-def _usage(error: Any) -> str:
+def _usage(error: Any, arguments: list[str]) -> str:
     """What Typer says about a wrong option or command, and where to look."""
+    from convgrad_cli.cli.app import app
+
     message, context = error.format_message(), getattr(error, "ctx", None)
     options = [parameter.name for parameter in context.command.params] if context else []
     if message.startswith("Got unexpected extra argument") and "size" in options:
@@ -70,7 +72,11 @@ def _usage(error: Any) -> str:
     if message.startswith("No such option") and context and context.parent is None:
         message += "; options stand after the command: convgrad inspect --size 3"
     end = "" if message.endswith((".", "?", "!")) else "."
-    return f"{message}{end} Try {context.command_path if context else 'convgrad'} --help"
+    # Of an option without its value Typer does not say whose it is.
+    commands = [command.name for command in app.registered_commands]
+    named = next((argument for argument in arguments[:1] if argument in commands), "")
+    path = context.command_path if context else f"convgrad {named}".rstrip()
+    return f"{message}{end} Try {path} --help"
 
 
 def _fail(message: str, status: int) -> int:

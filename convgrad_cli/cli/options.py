@@ -2,8 +2,9 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Annotated, Any
+from copy import copy
+from dataclasses import dataclass, field, fields, make_dataclass
+from typing import Annotated, Any, get_args
 
 from typer import BadParameter, Exit, Option
 
@@ -172,6 +173,21 @@ class OutputOptions:
     ascii: Annotated[bool, option(OUTPUT, "--ascii", help="Print only ASCII characters.")] = False
     quiet: Annotated[bool, option(OUTPUT, "--quiet", "-q", help="No notes.")] = False
     version: Version = False
+
+
+def reworded(group: type, **helps: str) -> type:
+    """The same options, with other help for those of a command that has other defaults."""
+
+    def said(kind: Any, help: str) -> Any:
+        plain, option = get_args(kind)
+        option = copy(option)
+        option.help = help
+        return Annotated[plain, option]
+
+    changed = [
+        (f.name, said(f.type, helps[f.name]), field(default=f.default)) for f in fields(group) if f.name in helps
+    ]
+    return make_dataclass(group.__name__, changed, bases=(group,), frozen=True)
 
 
 def takes(**groups: type) -> Callable[[Callable[..., int]], Callable[..., int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from convgrad_cli.cli.options import LayerOptions, NumberOptions
@@ -23,15 +23,21 @@ SIZES = {
 }
 
 
-def read_problem(layer: LayerOptions, numbers: NumberOptions, settings: Mapping[str, Any] | None = None) -> Problem:
-    """The Problem that the options describe, or one of the `settings` given instead. Raises ConvGradError."""
+def read_problem(
+    layer: LayerOptions, numbers: NumberOptions, complete: Callable[..., Mapping[str, Any]] | None = None
+) -> Problem:
+    """The Problem that the options describe. Raises ConvGradError.
+
+    `complete` makes of settings and sources the settings with what they leave open.
+    """
     require_directory()
-    settings = read_settings(layer) if settings is None else settings
+    settings: Mapping[str, Any] = read_settings(layer)
     texts = {"input": numbers.x, "weight": numbers.w, "bias": numbers.b, "grad_output": numbers.g}
     given = {name: text for name, text in texts.items() if text is not None}
     if list(given.values()).count("-") > 1:
         raise SourceError("standard input (-) can only be read once; put the other numbers into a file")
     sources = {name: read_source(text, f"--{_letter(name)}") for name, text in given.items()}
+    settings = complete(settings, sources) if complete else settings
     dtype = numbers.dtype or (None if layer.layer is None else read_layer(layer.layer).dtype)
     return make_problem(settings, sources, dtype=dtype, device=numbers.device, seed=numbers.seed, loss=numbers.loss)
 

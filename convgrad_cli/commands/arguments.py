@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from operator import index
 from typing import Any
@@ -23,8 +23,13 @@ RUN = ("dtype", "device", "seed", "loss")
 LAYER = tuple(inspect.signature(make_spec).parameters)
 
 
-def problem_from(layer: Any, options: Mapping[str, Any]) -> Problem:
-    """The Problem that `layer` and keyword `options` describe. Raises TypeError for an unknown keyword."""
+def problem_from(
+    layer: Any, options: Mapping[str, Any], complete: Callable[..., Mapping[str, Any]] | None = None
+) -> Problem:
+    """The Problem that `layer` and keyword `options` describe. Raises TypeError for an unknown keyword.
+
+    `complete` makes of settings and sources the settings with what they leave open.
+    """
     unknown = [name for name in options if name not in (*OPERANDS, *RUN, *LAYER)]
     if unknown:
         raise TypeError(f"unexpected keyword {unknown[0]!r}; known are {', '.join((*LAYER, *OPERANDS, *RUN))}")
@@ -48,7 +53,8 @@ def problem_from(layer: Any, options: Mapping[str, Any]) -> Problem:
     }
     run.setdefault("dtype", said)
     run |= {"seed": _seed(options["seed"])} if options.get("seed") is not None else {}
-    return make_problem({**described, **settings}, sources, **run)
+    settings = {**described, **settings}
+    return make_problem(complete(settings, sources) if complete else settings, sources, **run)
 
 
 def _seed(value: Any) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from convgrad_cli.commands.arguments import LAYER as LAYER_KEYWORDS
@@ -15,11 +16,12 @@ from convgrad_cli.commands.target_options import SAVED, TargetOptions
 from convgrad_cli.commands.targets import make_target
 from convgrad_cli.commands.verdicts import describe_check, tables_of
 from convgrad_cli.errors import ConvGradError
+from convgrad_cli.findings import Check
 from convgrad_cli.gradients.target import Target
-from convgrad_cli.report import Check, Report
+from convgrad_cli.report import Report
 from convgrad_cli.tensors.operands import Operands
 from convgrad_cli.tensors.problem import Problem, make_operands
-from convgrad_cli.verdict.choices import LAYER, choose_arithmetic, choose_conditions, choose_hint
+from convgrad_cli.verdict.choices import choose_arithmetic, choose_conditions, choose_hint, complete_layer
 from convgrad_cli.verdict.diagnose import diagnose, grade
 from convgrad_cli.verdict.examine import Examination, examine
 from convgrad_cli.verdict.faults import Bench
@@ -56,7 +58,9 @@ def check(
         options["grad_output"] = "randn"
     named = (*LAYER_KEYWORDS, "input", "weight")
     bare = layer is None and not any(options.get(name) is not None for name in named)
-    problem = problem_from(layer, {**LAYER, **options} if bare else options)
+    # A saved gradient is that of one layer, which is said.
+    complete = None if saved and not bare else partial(complete_layer, convention=asked.get("convention"))
+    problem = problem_from(layer, options, complete)
     return check_problem(problem, TargetOptions(target=target, **asked), arithmetic, conditions, hint, sweep=bare)
 
 

@@ -9,9 +9,10 @@ from dataclasses import fields, replace
 import torch
 
 from convgrad_cli.commands.target_options import TargetOptions
+from convgrad_cli.findings import Check, Diagnosis, ErrorMap, Fault, Finding, Recovery
 from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.geometry.spec import ConvSpec
-from convgrad_cli.report import Check, Diagnosis, ErrorMap, Fault, Finding, Recovery, Report
+from convgrad_cli.report import Report
 from convgrad_cli.verdict.diagnose import Diagnosis as Found
 from convgrad_cli.verdict.diagnose import Graded
 from convgrad_cli.verdict.pattern import pattern
@@ -103,7 +104,10 @@ def hinted(report: Report, level: int) -> Report:
 
 
 def command_line(asked: TargetOptions, spec: ConvSpec, dtype: str, seed: int) -> str:
-    """What to type to see the code fail on this layer; "" where the command line has no words for it."""
+    """What to type to see the code fail on this layer; "" where the command line has no words for it.
+
+    Sizes, samples and channels are said in full: left out, `check` takes others.
+    """
     target = _typed(asked)
     if target is None or any(before != after for before, after in spec.padding):
         return ""
@@ -119,13 +123,10 @@ def command_line(asked: TargetOptions, spec: ConvSpec, dtype: str, seed: int) ->
             continue
         one = len(set(values)) == 1 and (spec.dims <= 2 or option != "--size")
         words += [option, str(values[0]) if one else "x".join(map(str, values))]
-    numbers = {"--groups": spec.groups, "--in-channels": spec.in_channels, "--out-channels": spec.out_channels}
-    for option, number in numbers.items():
-        if number != (1 if option == "--groups" else spec.groups):
-            words += [option, str(number)]
-    if spec.batch_size != 1:
-        words += ["--batch", "none" if spec.batch_size is None else str(spec.batch_size)]
-    words += ["--bias"] if spec.bias else []
+    words += ["--groups", str(spec.groups)] if spec.groups > 1 else []
+    words += ["--in-channels", str(spec.in_channels), "--out-channels", str(spec.out_channels)]
+    words += ["--batch", "none" if spec.batch_size is None else str(spec.batch_size)]
+    words += ["--bias"] if spec.bias else ["--no-bias"] if asked.convention == "cs231n" else []
     words += ["--transposed"] if spec.transposed else []
     words += ["--padding-mode", spec.padding_mode] if spec.has_padded_input else []
     words += ["--dtype", dtype] if dtype != "float32" else []

@@ -15,7 +15,7 @@ from convgrad_cli.commands.model_rows import row_from
 from convgrad_cli.gradients.channel import Block
 from convgrad_cli.gradients.process import Worker
 from convgrad_cli.gradients.target import TargetError
-from convgrad_cli.report import LayerRow, ModelReport
+from convgrad_cli.layers import LayerRow, ModelReport
 from convgrad_cli.tensors.problem import LOSSES
 from convgrad_cli.tensors.sources import Fill
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from convgrad_cli.commands.verdicts import describe_check
 from convgrad_cli.errors import ConvGradError
+from convgrad_cli.findings import Verdict
 from convgrad_cli.geometry.spec import ConvSpec
+from convgrad_cli.layers import LayerRow
 from convgrad_cli.models.use import Use
-from convgrad_cli.report import LayerRow, Verdict
 from convgrad_cli.verdict.choices import choose_arithmetic
 from convgrad_cli.verdict.examine import examine
 

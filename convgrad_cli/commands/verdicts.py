@@ -7,9 +7,10 @@ from collections.abc import Callable
 import torch
 
 from convgrad_cli.commands.describe import element
+from convgrad_cli.findings import Check, Finding, Verdict
 from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.geometry.spec import ConvSpec
-from convgrad_cli.report import Check, Element, Finding, Lazy, Table, Verdict
+from convgrad_cli.report import Element, Lazy, Table
 from convgrad_cli.tensors.operands import Operands, Tensor
 from convgrad_cli.verdict.bounds import ARITHMETICS
 from convgrad_cli.verdict.conditions import UNTOUCHED, Tried

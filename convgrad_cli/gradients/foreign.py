@@ -46,9 +46,10 @@ def function_target(
       a torch.autograd.Function will do as well.
     - kind "cs231n": `text` names the file alone, which has conv_forward_naive and conv_backward_naive.
 
-    `framework` "torch" gives tensors in place of NumPy arrays. `layout` is the order of the axes of x, g and what
-    belongs to them ("NHWC"), `weight_layout` that of w ("HWIO"). `scalars` gives single numbers in place of tuples.
-    `device` is where tensors are handed over, by torch's name of it.
+    `padding` is a number an axis; where an axis has more at one end than at the other, as "same" with an even kernel
+    has, it is a pair (before, after) an axis. `framework` "torch" gives tensors in place of NumPy arrays. `layout` is
+    the order of the axes of x, g and what belongs to them ("NHWC"), `weight_layout` that of w ("HWIO"). `scalars` gives
+    single numbers in place of tuples. `device` is where tensors are handed over, by torch's name of it.
     `timeout` is in seconds and for one call, the first of which includes the start. Raises ConvGradError.
     """
     how = _how(kind, framework, layout, weight_layout, scalars, device)

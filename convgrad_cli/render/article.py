@@ -9,13 +9,14 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from convgrad_cli.findings import Check
 from convgrad_cli.geometry.validation import by_x
 from convgrad_cli.render import selection, verdicts
 from convgrad_cli.render.matrices import pictures_of
 from convgrad_cli.render.names import TITLES, closeness, element_name, indexed, loss_text, route_name
 from convgrad_cli.render.numbers import aligned, column, number, stored, sum_of_terms
 from convgrad_cli.render.style import ROWS, SENTENCE, Style
-from convgrad_cli.report import Check, Element, Passage, Picture, Report, Table, TensorData
+from convgrad_cli.report import Element, Passage, Picture, Report, Table, TensorData
 from convgrad_cli.safe import safe
 
 LISTED = 8  # terms; a longer sum is counted

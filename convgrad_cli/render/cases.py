@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from convgrad_cli.findings import Check, Verdict
 from convgrad_cli.render import verdicts
 from convgrad_cli.render.names import indexed
 from convgrad_cli.render.style import SENTENCE, Style
-from convgrad_cli.report import Check, Comparison, Report, Verdict
+from convgrad_cli.report import Comparison, Report
 from convgrad_cli.safe import safe
 
 

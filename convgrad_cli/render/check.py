@@ -11,12 +11,13 @@ from rich.style import Style as RichStyle
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from convgrad_cli.findings import Check, Verdict
 from convgrad_cli.render import diagnosis, verdicts
 from convgrad_cli.render.names import LETTERS, TITLES, element_name
 from convgrad_cli.render.palette import BAD, DOUBT, GOOD, role
 from convgrad_cli.render.rows import BOLD, DIM, GAP, NAME, added, coloured
 from convgrad_cli.render.style import SENTENCE, Style
-from convgrad_cli.report import Check, Element, Report, Verdict
+from convgrad_cli.report import Element, Report
 from convgrad_cli.safe import safe
 
 COLOURS = {"PASS": GOOD, "FAIL": BAD, "ERROR": BAD, "SUSPECT": DOUBT, "MISTRUSTED": DOUBT}

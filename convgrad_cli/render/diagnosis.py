@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from convgrad_cli.findings import Check, Diagnosis, Fault
 from convgrad_cli.render.names import LETTERS, TITLES
 from convgrad_cli.render.style import SENTENCE
-from convgrad_cli.report import Check, Diagnosis, Fault
 from convgrad_cli.safe import safe
 
 Line = tuple[str, str]  # a label and its text

@@ -13,25 +13,13 @@ from importlib.resources import files
 from math import isfinite, isnan, prod
 from typing import Any
 
+from convgrad_cli.findings import Check, Diagnosis, Finding, Verdict
 from convgrad_cli.geometry.axis import Span
 from convgrad_cli.geometry.formula import Factor
+from convgrad_cli.layers import LayerRow, ModelReport
 from convgrad_cli.render import selection
 from convgrad_cli.render.style import SENTENCE, Style
-from convgrad_cli.report import (
-    SCHEMA,
-    Check,
-    Comparison,
-    Diagnosis,
-    Element,
-    Finding,
-    LayerRow,
-    ModelReport,
-    Passage,
-    Picture,
-    Report,
-    TensorData,
-    Verdict,
-)
+from convgrad_cli.report import SCHEMA, Comparison, Element, Passage, Picture, Report, TensorData
 from convgrad_cli.safe import safe
 
 

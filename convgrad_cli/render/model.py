@@ -11,6 +11,7 @@ from rich.text import Text
 
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.geometry.validation import by_x
+from convgrad_cli.layers import LayerRow, ModelReport
 from convgrad_cli.render.check import COLOURS
 from convgrad_cli.render.csv import Line, text_cell
 from convgrad_cli.render.json import layer_object, model_document
@@ -19,7 +20,6 @@ from convgrad_cli.render.numbers import number, stored
 from convgrad_cli.render.rows import BOLD, DIM
 from convgrad_cli.render.style import SENTENCE, Style
 from convgrad_cli.render.terminal import printed
-from convgrad_cli.report import LayerRow, ModelReport
 from convgrad_cli.safe import safe
 
 HEADS = ("", "layer", "sizes", "of", "x bound", "bits", "s")

@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 from rich.style import Style as RichStyle
 from rich.text import Text
 
+from convgrad_cli.findings import Check
 from convgrad_cli.geometry.validation import by_x
 from convgrad_cli.render import selection
 from convgrad_cli.render.check import parts as check_parts
@@ -18,7 +19,7 @@ from convgrad_cli.render.numbers import aligned
 from convgrad_cli.render.palette import BAD, role
 from convgrad_cli.render.rows import BOLD, DIM, coloured, rows_of, table_of
 from convgrad_cli.render.style import SENTENCE, Style
-from convgrad_cli.report import Check, Passage, Report, TensorData
+from convgrad_cli.report import Passage, Report, TensorData
 from convgrad_cli.safe import safe
 
 

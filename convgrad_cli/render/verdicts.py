@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from itertools import chain, islice
 from math import isfinite
 
+from convgrad_cli.findings import Check, Finding, Verdict
 from convgrad_cli.render.names import element_name
 from convgrad_cli.render.numbers import apart, column, stored
 from convgrad_cli.render.style import SENTENCE, Style
-from convgrad_cli.report import Check, Element, Finding, Report, Verdict
+from convgrad_cli.report import Element, Report
 from convgrad_cli.safe import safe
 
 HEADS = ("verdict", "probes", "real data", "x bound", "arithmetic")

@@ -32,8 +32,7 @@ def complete_spec(settings: Mapping[str, Any], sources: Mapping[str, Source]) ->
     """
     found = dict(settings)
     shapes = {name: source.array.shape for name, source in sources.items() if isinstance(source, Numbers)}
-    dims: int = found.get("dims") or _dims(found, shapes, sources)
-    found["dims"] = dims
+    dims = found["dims"] = count_axes(found, sources)
     if "input" in shapes:
         *lead, channels = _lead("input", shapes["input"], dims, 2)
         _agree(found, "input", "input_size", shapes["input"][-dims:])
@@ -79,8 +78,10 @@ def fit(spec: ConvSpec, name: str, numbers: Numbers) -> tuple[Numbers, str]:
     return numbers, ""
 
 
-def _dims(found: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], sources: Mapping[str, Source]) -> int:
-    """1 for a row of numbers, 3 for five axes, else 2; a size with several parts decides."""
+def count_axes(found: Mapping[str, Any], sources: Mapping[str, Source]) -> int:
+    """How many spatial axes: 1 for a row of numbers, 3 for five axes, else 2; a size with several parts decides."""
+    if found.get("dims"):
+        return int(found["dims"])
     per_axis = ("input_size", "kernel_size", "stride", "padding", "dilation", "output_padding")
     parts = {key: len(found[key]) for key in per_axis if isinstance(found.get(key), (tuple, list))}
     if parts.get("padding") == 1:  # one pair before:after is for every axis, as one number is
@@ -90,7 +91,8 @@ def _dims(found: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], sourc
     weight = sources.get("weight")
     if isinstance(weight, Fill) and weight.kernel_size:
         return len(weight.kernel_size)
-    ranks = [len(shapes[name]) for name in ("input", "weight", "grad_output") if name in shapes]
+    given = [sources[name] for name in ("input", "weight", "grad_output") if name in sources]
+    ranks = [source.array.ndim for source in given if isinstance(source, Numbers)]
     return _FITTING.get(max(ranks), 2) if ranks else 2
 
 

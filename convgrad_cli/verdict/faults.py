@@ -18,8 +18,10 @@ from convgrad_cli.gradients.by_hand import by_hand
 from convgrad_cli.gradients.target import Call, Target, TargetError
 from convgrad_cli.tensors.operands import Operands, Tensor
 from convgrad_cli.verdict.layers import needs, variations
-from convgrad_cli.verdict.mistakes import Mistake, Past, changed, factors, mistakes, reproduce
+from convgrad_cli.verdict.mistake import Mistake, Past, changed, reproduce
+from convgrad_cli.verdict.mistakes import mistakes
 from convgrad_cli.verdict.probes import TENSORS, dense
+from convgrad_cli.verdict.wrong_results import factors
 
 OPERANDS = ("input", "weight", "grad_output")  # two mistakes may be made with one of them
 SETS = 3  # of numbers on a layer; what state is left over from a call shows in the next

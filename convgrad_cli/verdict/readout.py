@@ -21,7 +21,7 @@ from convgrad_cli.geometry.spec import ConvSpec, Sizes
 from convgrad_cli.tensors.operands import Operands, Tensor
 from convgrad_cli.verdict.bounds import BITS
 from convgrad_cli.verdict.faults import Bench
-from convgrad_cli.verdict.mistakes import FACTORS
+from convgrad_cli.verdict.mistake import FACTORS
 
 MOST_CALLS = 300
 MOST_SECONDS = 4.0

@@ -22,9 +22,9 @@ convgrad inspect --help
 $ inspect --sise 3
 No such option: --sise (Possible options: --seed, --size, --stride). Try convgrad inspect --help
 $ inspect --size
-Option '--size' requires an argument. Try convgrad --help
+Option '--size' requires an argument. Try convgrad inspect --help
 $ inspect --bias=1
-Option '--bias' does not take a value. Try convgrad --help
+Option '--bias' does not take a value. Try convgrad inspect --help
 $ doctor layer
 Got unexpected extra argument(s) (layer). Try convgrad doctor --help
 $ inspect --groups two

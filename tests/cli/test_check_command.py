@@ -118,7 +118,7 @@ def test_a_wrong_one_fails_and_says_where_and_by_how_much(folder):
     assert re.search(r"^weight.grad +FAIL", done.out, re.MULTILINE)
     assert re.search(r"^x.grad +PASS", done.out, re.MULTILINE)
     assert "FAIL  grad_weight: the formula is wrong" in done.out
-    assert re.search(r"\(x\[0,.*\] \* g\[0,.*\]\)\.sum\(\)", done.out)
+    assert re.search(r"\(x\[:,.*\] \* g\[:,.*\]\)\.sum\(\)", done.out)
     assert "bound" in done.out
 
 
@@ -317,7 +317,7 @@ class TestPython:
 
         with pytest.raises(AssertionError) as caught:
             assert_gradients(doubled, input_size=5, kernel_size=3)
-        assert "FAIL  grad_weight: the formula is wrong: 9 of 9 elements differ" in str(caught.value)
+        assert "FAIL  grad_weight: the formula is wrong: 54 of 54 elements differ" in str(caught.value)
 
     def test_a_module_and_its_saved_gradients(self):
         layer, x = torch.nn.Conv2d(2, 3, 3), torch.randn(1, 2, 6, 6)
@@ -381,3 +381,49 @@ def test_a_device_that_is_not_there_is_refused_for_torch_code_as_for_torch(folde
     assert "cuda" in check(folder, "mine.py::backward", "--as", "torch", "--device", "cuda").err
     refused = check(folder, "mine.py::backward", "--device", "cuda").err
     assert refused.endswith("other code gets arrays of the CPU\n")
+
+
+def test_an_option_leaves_several_samples_and_channels(folder):
+    """A mistake in the batch shows though only a stride was given; `inspect` keeps its layer of one channel."""
+    (folder / "first.py").write_text(
+        "from mine import backward\n"
+        "def f(x, w, b, g, *, stride, padding):\n"
+        "    return None, backward(x[:1], w, b, g[:1], stride=stride, padding=padding)[1]\n"
+    )
+    done = check(folder, "first.py::f", "--stride", "2")
+    assert done.status == 1
+    assert "x 2x2x6x5   w 3x2x3x2" in done.out
+    assert "x 1x1x" in call("inspect", "--stride", "2").out
+
+
+def test_the_smallest_layer_is_said_in_full(folder):
+    """What `check` takes where nothing is said is not the smallest."""
+    done = check(folder, "mine.py::flipped", "--stride", "2")
+    line = next(line for line in done.out.splitlines() if line.startswith("smallest")).split("convgrad ")[1]
+    again = run(*line.split(), "-q", cwd=folder)
+    assert again.status == 1
+    assert "x 1x1x" in again.out
+
+
+def test_layers_of_cs231n_have_a_bias(folder):
+    done = check(folder, "--convention", "cs231n", "layers.py", "--stride", "2", "-f", "plain")
+    assert done.out.endswith("grad_bias\tPASS\n")
+    bare = check(folder, "--convention", "cs231n", "layers.py", "--stride", "2", "--no-bias", "-f", "plain")
+    assert "grad_bias" not in bare.out
+    assert (done.status, bare.status) == (0, 0)
+
+
+def test_help_says_the_defaults_of_check_and_not_those_of_inspect():
+    said = {name: " ".join(call(name, "--help", "--width", "200").out.split()) for name in ("check", "inspect")}
+    assert "Default: sum" in said["inspect"]
+    assert "Default: sum" not in said["check"]
+    assert "Default: randn; for saved" in said["check"]
+    assert "Default: 2 for each group" in said["check"]
+    assert "pair for each" in said["check"]
+
+
+@pytest.mark.parametrize(("command", "option"), [("check", "--forward"), ("inspect", "--size"), ("explain", "--at")])
+def test_an_option_without_its_value_points_at_the_help_of_its_command(command, option):
+    done = call(command, option)
+    assert done.status == 2
+    assert done.err.endswith(f"requires an argument. Try convgrad {command} --help\n")

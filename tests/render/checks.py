@@ -10,7 +10,8 @@ from typing import Any
 
 from render.samples import HOSTILE, make_report
 
-from convgrad_cli.report import Check, Element, Finding, Report, Table, Verdict
+from convgrad_cli.findings import Check, Finding, Verdict
+from convgrad_cli.report import Element, Report, Table
 
 PROBES = ("logic", "digits of x", "digits of g", "digits of w", "sums")
 CONDITIONS = tuple(

@@ -7,10 +7,10 @@ from render.checks import CHECKS, TAME, check
 from render.samples import NAMES, evaluate, namespace, same, sample, text_of
 from render.test_json import VALIDATOR, plain, strict
 
+from convgrad_cli.findings import Check, Finding, Verdict
 from convgrad_cli.render import csv, jsonl
 from convgrad_cli.render import json as format_json
 from convgrad_cli.render.json import document
-from convgrad_cli.report import Check, Finding, Verdict
 from convgrad_cli.safe import safe
 
 
