@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convgrad_cli.findings import STATUS, Verdict
 from convgrad_cli.geometry.spec import ConvSpec
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
 
 SEVERITY = ("FAIL", "ERROR", "SUSPECT", "MISTRUSTED", "PASS")
 
@@ -43,7 +46,8 @@ class LayerRow:
 class ModelReport:
     """What `model` found: a row for each run of a convolution, in the order of the forward pass.
 
-    `mode` is "train" or "eval", `seconds` the time of the run and of all judging.
+    `mode` is "train" or "eval", `seconds` the time of the run and of all judging. Seed, input and loss are not known of
+    a step that was only watched.
     """
 
     version: str
@@ -51,14 +55,14 @@ class ModelReport:
     mode: str
     dtype: str
     device: str
-    seed: int
-    input_shape: tuple[int, ...]
     parameters: int
-    loss: str
-    loss_value: float | None
     rows: tuple[LayerRow, ...]
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    seed: int | None = None
+    input_shape: tuple[int, ...] = ()
+    loss: str = ""
+    loss_value: float | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -82,6 +86,18 @@ class ModelReport:
         from convgrad_cli.render.style import Style
 
         return "".join(table(self, Style())).rstrip("\n")
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from convgrad_cli.render.model import lines
+        from convgrad_cli.render.style import Style
+
+        yield from lines(self, Style(width=options.max_width, ascii=options.ascii_only))
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from convgrad_cli.render.model import markdown
+        from convgrad_cli.render.style import Style
+
+        return {"text/plain": str(self), "text/markdown": "".join(markdown(self, Style()))}
 
     def __repr__(self) -> str:
         counted = ", ".join(f"{count} {verdict}" for verdict, count in self.counts.items())

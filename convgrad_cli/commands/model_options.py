@@ -35,6 +35,8 @@ class ModelOptions:
     device: str = "cpu"
     seed: int = 0
     timeout: float = 600.0
+    save: str | None = None
+    layer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ def model_settings(asked: ModelOptions) -> ModelSettings:
         raise ConvGradError(f"--timeout must be more than 0 seconds and less than a million, not {asked.timeout:g}")
     if not 0 <= asked.seed < 2**63:
         raise ConvGradError(f"--seed must be from 0 to 2^63 - 1, not {asked.seed}")
+    if asked.save is not None:
+        _check_folder(asked.save)
     source, shape = _input(asked)
     loss = None if asked.loss in LOSSES else check_target_text(asked.loss)
     setup = _plain(location) | {"framework": "torch", "loss": None if loss is None else _plain(loss)}
@@ -113,6 +117,15 @@ def _weights(text: str | None) -> dict[str, str | None] | None:
     if not os.path.isfile(path):
         raise ConvGradError(f"--weights {safe(path)} does not exist, or is no file; check the name")
     return {"path": os.path.abspath(path), "where": safe(path), "key": key or None}
+
+
+def _check_folder(path: str) -> None:
+    """Refuse what captures can't be written into, before anything runs; what is missing is made later."""
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise ConvGradError(f"--save {safe(path)} is a file; name a directory")
+    there = path if os.path.isdir(path) else os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(there) or not os.access(there, os.W_OK):
+        raise ConvGradError(f"--save {safe(path)}: there is no directory {safe(there)} that can be written to")
 
 
 def _plain(location: Location) -> dict[str, Any]:

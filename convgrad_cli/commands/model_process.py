@@ -15,6 +15,7 @@ from convgrad_cli.gradients.subject import find
 from convgrad_cli.models.build import build, load_weights, run
 from convgrad_cli.models.capture import Capture
 from convgrad_cli.models.use import Use
+from convgrad_cli.tensors.captures import write_capture
 from convgrad_cli.tensors.device import find_device
 from convgrad_cli.tensors.fills import fill
 from convgrad_cli.tensors.operands import Tensor
@@ -52,7 +53,13 @@ class LoadedModel:
         return facts | {"parameters": sum(p.numel() for p in model.parameters())}, {}
 
     def _judge(self, use: Use, question: Mapping[str, Any]) -> None:
-        self._tell({"row": asdict(row_of(use, question["arithmetic"]))})
+        if question["layer"] not in (None, use.name):
+            self._tell({"passed": use.name})
+            return
+        if question["save"] is not None:
+            write_capture(question["save"], use.name, use.spec, use.tensors())
+        if question["layer"] is None:
+            self._tell({"row": asdict(row_of(use, question["arithmetic"]))})
 
 
 def _input(question: Mapping[str, Any], blocks: Mapping[str, Block]) -> Tensor:

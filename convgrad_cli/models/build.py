@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from convgrad_cli.errors import ConvGradError
 from convgrad_cli.gradients.results import Refusal, a
 from convgrad_cli.tensors.checkpoints import read_state
 from convgrad_cli.tensors.operands import Tensor
@@ -33,7 +34,10 @@ def build(found: Any, arguments: tuple[list[Any], dict[str, Any]]) -> nn.Module:
 
 def load_weights(model: nn.Module, path: str, key: str | None, where: str) -> None:
     """Give the model exactly the tensors of a file. Refusal says which are missing, unknown, or of another shape."""
-    given, own = read_state(path, key, where), model.state_dict()
+    try:
+        given, own = read_state(path, key, where), model.state_dict()
+    except ConvGradError as error:
+        raise Refusal(f"gets no weights: {error}") from None
     problems = {
         "missing": [name for name in own if name not in given],
         "unexpected": [name for name in given if name not in own],

@@ -38,6 +38,12 @@ class Use:
     operands: Operands
     gradients: Gradients
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Operands and gradients by the names that a capture has for them."""
+        given = {name: getattr(self.operands, name) for name in ("input", "weight", "bias", "grad_output")}
+        left = {f"grad_{name}": value for name, value in self.gradients.named().items()}
+        return {name: value for name, value in {**given, **left}.items() if value is not None}
+
     @property
     def target(self) -> CapturedTarget:
         return CapturedTarget(self.name, self.gradients)

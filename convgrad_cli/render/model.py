@@ -29,18 +29,23 @@ LETTERS = {"grad_weight": "w", "grad_input": "x", "grad_bias": "b"}
 
 
 def table(report: ModelReport, style: Style) -> Iterator[str]:
+    """The lines as text."""
+    yield from (printed(line, style) for line in lines(report, style))
+
+
+def lines(report: ModelReport, style: Style) -> Iterator[Text]:
     """What was run, a line a layer, what is wrong with it below, and the counts at the end."""
-    yield from (printed(line, style) for line in _head(report, style))
+    yield from _head(report, style)
     if report.rows:
-        yield printed(Text(), style)
-        yield from (printed(line, style) for line in _lines(report, style))
-    yield printed(Text(), style)
-    yield printed(_total(report), style)
+        yield Text()
+        yield from _layers(report, style)
+    yield Text()
+    yield _total(report)
     if not style.quiet:
-        yield from (printed(Text(f"note: {safe(note, SENTENCE)}", DIM), style) for note in report.notes)
+        yield from (Text(f"note: {safe(note, SENTENCE)}", DIM) for note in report.notes)
 
 
-def _lines(report: ModelReport, style: Style) -> Iterator[Text]:
+def _layers(report: ModelReport, style: Style) -> Iterator[Text]:
     cells = [_cells(row) for row in report.rows]
     widths = [max(map(len, column)) for column in zip(HEADS, *cells, strict=True)]
     if style.width is None or style.width >= sum(widths) + len(GAP) * (len(widths) - 1):
@@ -102,20 +107,26 @@ def sizes(spec: ConvSpec) -> str:
     """A layer in a few columns: `64->128 3x3 /2, 56x56`."""
     said = f"{spec.in_channels}->{spec.out_channels} {by_x(spec.kernel_size)}"
     if any(s != 1 for s in spec.stride):
-        said += f" {'*' if spec.transposed else '/'}{by_x(tuple(dict.fromkeys(spec.stride)))}"
+        said += f" {'*' if spec.transposed else '/'}{_shortest(spec.stride)}"
     said += f" groups {spec.groups}" if spec.groups != 1 else ""
-    said += f" dilation {by_x(tuple(dict.fromkeys(spec.dilation)))}" if any(d != 1 for d in spec.dilation) else ""
+    said += f" dilation {_shortest(spec.dilation)}" if any(d != 1 for d in spec.dilation) else ""
     return f"{said}, {by_x(spec.input_size)}"
 
 
+def _shortest(values: tuple[int, ...]) -> str:
+    return by_x(values[:1] if len(set(values)) == 1 else values)
+
+
 def _head(report: ModelReport, style: Style) -> list[Text]:
+    seed = "" if report.seed is None else f"  seed {report.seed}"
     first = Text(safe(report.target, SENTENCE), BOLD)
-    first.append(f"  {report.mode} mode  {report.dtype}  {safe(report.device)}  seed {report.seed}", DIM)
-    value = (
-        "" if report.loss_value is None else f" = {number(stored(report.loss_value, report.dtype), style.precision)}"
-    )
-    second = f"x {by_x(report.input_shape)}   {report.parameters:,} parameters   loss = {safe(report.loss)}{value}"
-    return [first, Text(second)]
+    first.append(f"  {report.mode} mode  {safe(report.dtype)}  {safe(report.device)}{seed}", DIM)
+    second = [f"x {by_x(report.input_shape)}"] if report.input_shape else []
+    second.append(f"{report.parameters:,} parameters")
+    if report.loss_value is not None:
+        value = number(stored(report.loss_value, report.dtype), style.precision)
+        second.append(f"loss = {safe(report.loss)} = {value}")
+    return [first, Text("   ".join(second))]
 
 
 def _cells(row: LayerRow) -> tuple[str, ...]:

@@ -19,6 +19,9 @@ OLDEST_TORCH = (2, 10)  # CVE-2025-32434 and CVE-2026-24747: before, weights_onl
 DESCRIPTION_BYTES = 16 << 20
 """The most that names, shapes and dtypes may take in a file; objects made from them take up to 60 times as much."""
 
+OLD_MAGIC = b"\x80\x02"
+"""A pickle of protocol 2: what torch.save wrote before it made archives."""
+
 SAFETENSORS_DTYPES = {
     "BF16": ("bfloat16", 4),  # widened to float32
     "F16": ("float16", 2),
@@ -177,12 +180,17 @@ def read_safetensors(path: str, key: str | None, where: str) -> Numbers:
 
 
 def read_state(path: str, key: str | None, where: str) -> dict[str, torch.Tensor]:
-    """Every tensor of a .pt or .safetensors file by its dotted name, or those below `key`. Raises SourceError."""
+    """Every tensor of a .pt or .safetensors file by its dotted name, or those below `key`. Raises SourceError.
+
+    What torch wrote before version 1.6 is read too. It says only while it is loaded how large it is, so that this is
+    for a process whose memory is limited.
+    """
     if path.lower().endswith(".safetensors"):
         found = _read_safe_state(path, where)
     else:
         with open(path, "rb") as file:
-            _check_archive(file, where)
+            if not file.peek(2).startswith(OLD_MAGIC):
+                _check_archive(file, where)
             found = dict(_tensors(_load(file, where), where))
     if key is None:
         return found
