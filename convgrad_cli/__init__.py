@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from convgrad_cli.commands.capture import capture
     from convgrad_cli.commands.check import check
     from convgrad_cli.commands.explain import explain
     from convgrad_cli.commands.inspect import inspect
@@ -24,6 +25,7 @@ _HOMES = {
     "ConvGradError": "errors",
     "ConvSpec": "geometry.spec",
     "Report": "report",
+    "capture": "commands.capture",
     "check": "commands.check",
     "explain": "commands.explain",
     "formula": "geometry.derivation",
@@ -37,6 +39,7 @@ __all__ = [
     "ConvSpec",
     "Report",
     "__version__",
+    "capture",
     "check",
     "explain",
     "formula",

@@ -2,8 +2,8 @@
 
     cli -> commands -> suites, models -> verdict -> gradients -> tensors -> geometry -> errors, safe
 
-Beside the stairs stand findings and report (plain data: they see geometry and errors; a report holds findings) and
-render (text: sees both, geometry, safe).
+Beside the stairs stand findings, layers and report (plain data: they see geometry and errors; the last two hold
+findings) and render (text: sees all three, geometry, safe).
 """
 
 import ast
@@ -34,18 +34,20 @@ SEES = {
     room: {below for floor in FLOORS[i + 1 :] for below in floor} for i, rooms in enumerate(FLOORS) for room in rooms
 }
 for reporting in ("cli", "testing", "commands", "suites", "models"):
-    SEES[reporting] |= {"findings", "report"}
+    SEES[reporting] |= {"findings", "layers", "report"}
 SEES["cli"].add("render")
 SEES["findings"] = {"geometry", "errors"}
+SEES["layers"] = {"findings", "geometry", "errors"}
 SEES["report"] = {"findings", "geometry", "errors"}
-SEES["render"] = {"findings", "report", "geometry", "safe"}
+SEES["render"] = {"findings", "layers", "report", "geometry", "safe"}
 SEES["__main__"] = {"cli"}
 SEES["__init__"] = set()
 # Inside functions and for type checkers alone: a Report shows itself, the package hands out its Python API.
-SEES_LATER = {**SEES, "report": SEES["report"] | {"render"}, "__init__": set(SEES) - {"cli", "__main__"}}
+LATER = {room: SEES[room] | {"render"} for room in ("layers", "report")}
+SEES_LATER = {**SEES, **LATER, "__init__": set(SEES) - {"cli", "__main__"}}
 
 NUMERIC = {"torch", "numpy"}
-STARTS_FAST = {"geometry", "findings", "report", "render", "cli", "errors", "safe", "__init__", "__main__"}
+STARTS_FAST = {"geometry", "findings", "layers", "report", "render", "cli", "errors", "safe", "__init__", "__main__"}
 NAMES_NOTHING = {"utils", "helpers", "common", "base", "core", "manager"}
 
 
@@ -250,7 +252,7 @@ def imported(modules: list[str]) -> set[str]:
 
 def test_what_answers_before_any_number_leaves_torch_and_numpy_out():
     places = [path.relative_to(ROOT).with_suffix("") for path in sorted((ROOT / PACKAGE).rglob("*.py"))]
-    fast = ("__init__", "errors", "safe", "geometry", "findings", "report", "render", "cli")
+    fast = ("__init__", "errors", "safe", "geometry", "findings", "layers", "report", "render", "cli")
     modules = [".".join(place.parts).removesuffix(".__init__") for place in places if place.parts[1] in fast]
     assert {PACKAGE, "convgrad_cli.geometry.axis", "convgrad_cli.report", "convgrad_cli.cli"} <= set(modules)
     assert imported(modules) == set()

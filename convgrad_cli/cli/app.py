@@ -2,7 +2,7 @@
 
 import typer
 
-from convgrad_cli.cli import check, doctor, explain, inspect, suite
+from convgrad_cli.cli import check, doctor, explain, inspect, model, suite
 from convgrad_cli.cli.options import Version
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app.command("inspect")(inspect.command)
 app.command("explain")(explain.command)
 app.command("check")(check.command)
 app.command("suite")(suite.command)
+app.command("model")(model.command)
 app.command("doctor")(doctor.command)
 
 

@@ -132,11 +132,10 @@ def command(
     asked = _target(target, check)
     check_options(asked)
     saved = any((asked.grad_input, asked.grad_weight, asked.grad_bias))
-    if (
-        numbers.g is None and numbers.loss is None and not saved
-    ):  # a saved gradient is that of y.sum() unless g is given
+    given = numbers.g is not None or numbers.loss is not None or layer.capture is not None
+    if not given and not saved:  # a saved gradient is that of y.sum() unless g is given
         numbers = replace(numbers, g="randn")
-    bare = not read_settings(layer) and numbers.x is None and numbers.w is None
+    bare = not read_settings(layer) and numbers.x is None and numbers.w is None and layer.capture is None
     # A saved gradient is that of one layer, which is said.
     complete = None if saved and not bare else partial(complete_layer, convention=check.convention)
     problem = read_problem(layer, numbers, complete)

@@ -101,6 +101,10 @@ class LayerOptions:
             help="The layer as others write it, instead of the above: 'Conv2d(3, 4, (2, 2))', benchdnn, MIOpenDriver.",
         ),
     ] = None
+    capture: Annotated[
+        str | None,
+        option(LAYER, "--capture", metavar="FILE", help="A real layer with its numbers, from convgrad model --save."),
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -68,14 +68,19 @@ def show(report: Report, options: OutputOptions) -> int:
     name, style = check_output(options)
     _check_only(report, name, style)
     pieces: Iterable[str] = import_module(f"convgrad_cli.render.{_MODULES.get(name, name)}").render(report, style)
+    show_pieces(pieces, report.notes, options)
+    return report.exit_code
+
+
+def show_pieces(pieces: Iterable[str], notes: Iterable[str], options: OutputOptions) -> None:
+    """Print or write the text, and the notes to standard error."""
     if options.output in (None, "-"):
         print_pieces(pieces)
     else:
         write_file(str(options.output), pieces)
     if not options.quiet:
-        for note in report.notes:
+        for note in notes:
             print(f"note: {safe(note)}", file=sys.stderr)
-    return report.exit_code
 
 
 def show_line(text: str, options: OutputOptions) -> int:

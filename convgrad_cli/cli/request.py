@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from convgrad_cli.cli.options import LayerOptions, NumberOptions
@@ -11,8 +12,9 @@ from convgrad_cli.errors import ConvGradError, SourceError, SpecError
 from convgrad_cli.geometry.languages import read_layer
 from convgrad_cli.geometry.notation import parse_padding, parse_sizes
 from convgrad_cli.safe import safe
+from convgrad_cli.tensors.captures import read_capture
 from convgrad_cli.tensors.problem import Problem, make_problem
-from convgrad_cli.tensors.sources import read_source
+from convgrad_cli.tensors.sources import Source, read_source
 
 SIZES = {
     "input_size": "size",
@@ -37,9 +39,32 @@ def read_problem(
     if list(given.values()).count("-") > 1:
         raise SourceError("standard input (-) can only be read once; put the other numbers into a file")
     sources = {name: read_source(text, f"--{_letter(name)}") for name, text in given.items()}
+    if layer.capture is not None:
+        return read_captured(layer, numbers, settings, sources)
     settings = complete(settings, sources) if complete else settings
     dtype = numbers.dtype or (None if layer.layer is None else read_layer(layer.layer).dtype)
     return make_problem(settings, sources, dtype=dtype, device=numbers.device, seed=numbers.seed, loss=numbers.loss)
+
+
+def read_captured(
+    layer: LayerOptions, numbers: NumberOptions, settings: Mapping[str, Any], sources: Mapping[str, Source]
+) -> Problem:
+    """The Problem of a captured layer; numbers that are typed as well take the place of its own."""
+    if settings:
+        option = "layer" if layer.layer is not None else SIZES.get(first := next(iter(settings)), first)
+        raise SpecError(f"--capture already says the layer; drop --{option.replace('_', '-')}")
+    captured = read_capture(str(layer.capture))
+    own = {name: n for name, n in captured.operands.items() if name != "grad_output" or numbers.loss is None}
+    problem = make_problem(
+        captured.settings,
+        {**own, **sources},
+        dtype=numbers.dtype,
+        device=numbers.device,
+        seed=numbers.seed,
+        loss=numbers.loss,
+    )
+    note = f"{safe(str(layer.capture))} is the layer {safe(captured.name)} of a model"
+    return replace(problem, notes=(note, *problem.notes))
 
 
 def read_settings(layer: LayerOptions) -> dict[str, Any]:

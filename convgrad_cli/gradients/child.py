@@ -12,19 +12,42 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from convgrad_cli.gradients.channel import filler, receive, send
+from convgrad_cli.gradients.channel import Block, filler, receive, send
 from convgrad_cli.gradients.results import Refusal
 from convgrad_cli.gradients.subject import load
 from convgrad_cli.tensors.memory import available_memory, gib
 
 MESSAGE = 500  # characters of an exception that are passed on
+Tell = Callable[[Mapping[str, Any]], None]
+
+
+class Subject(Protocol):
+    """What was loaded: `takes` are the keywords to give it, `sha256` is that of its file."""
+
+    @property
+    def takes(self) -> tuple[str, ...]: ...
+    @property
+    def sha256(self) -> str: ...
+
+    def answer(
+        self, question: Mapping[str, Any], blocks: Mapping[str, Block]
+    ) -> tuple[dict[str, Any], dict[str, Block]]: ...
 
 
 def main() -> None:
-    """Answer on the socket whose number is the first argument until it is closed; the second is the lifeline."""
+    """Answer for one function of the user's."""
+    serve(lambda setup, tell: load(setup))
+
+
+def serve(load: Callable[[Mapping[str, Any], Tell], Subject]) -> None:
+    """Answer on the socket whose number is the first argument until it is closed; the second is the lifeline.
+
+    `load` makes of what was set up something that answers; what it tells meanwhile goes out before the answer.
+    """
     channel, lifeline = int(sys.argv[1]), int(sys.argv[2])
     os.set_inheritable(channel, False)
     os.set_inheritable(lifeline, False)
@@ -39,7 +62,7 @@ def main() -> None:
             import torch  # noqa: F401  # before the user's folder can stand in its way
         room = _limit_memory()
         sys.argv[:] = [setup["path"] or setup["module"]]
-        subject = load(setup)
+        subject = load(setup, lambda told: send(connection, {"told": told}, {}))
         ready: dict[str, Any] = {"takes": subject.takes, "sha256": subject.sha256}
     except BaseException as error:
         send(connection, {"error": _sentence(error, setup["path"], room, "can't be loaded: it ")}, {})

@@ -26,9 +26,7 @@ POLL = 0.1  # seconds after which a silent process is looked at: what it forked 
 MESSAGE = 1000  # characters
 
 # It imports from where this process would, so nothing in the current directory can come before what it needs itself.
-_CHILD = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[3]); from convgrad_cli.gradients.child import main; main()"
-)
+_CHILD = "import json, sys; sys.path[:] = json.loads(sys.argv[3]); from {} import main; main()"
 
 Frame = tuple[dict[str, Any], dict[str, Block]]
 
@@ -37,11 +35,13 @@ class Worker:
     """A process that answers one question after another; started by the first, and anew after it ended.
 
     `name` stands in messages, `setup` is what the process loads, `timeout` is in seconds and for one question, with the
-    start where there is one.
+    start where there is one; what is told before the answer starts it anew. `main` is the module that answers.
     """
 
-    def __init__(self, name: str, setup: Mapping[str, Any], timeout: float) -> None:
-        self.name, self.setup, self.timeout = name, setup, timeout
+    def __init__(
+        self, name: str, setup: Mapping[str, Any], timeout: float, main: str = "convgrad_cli.gradients.child"
+    ) -> None:
+        self.name, self.setup, self.timeout, self._main = name, setup, timeout, main
         self._ready: dict[str, Any] = {}
         self._running: _Running | None = None
         self._end: Callable[[], object] = lambda: None
@@ -62,12 +62,25 @@ class Worker:
             self._start(monotonic() + self.timeout)
         return self._ready
 
-    def ask(self, question: Mapping[str, Any], blocks: Mapping[str, Block], expects: Mapping[str, Shape]) -> Frame:
-        """The answer, with arrays of exactly the shapes in `expects`, or fewer of them. Raises TargetError."""
+    def ask(
+        self,
+        question: Mapping[str, Any],
+        blocks: Mapping[str, Block],
+        expects: Mapping[str, Shape],
+        told: Callable[[Any], None] | None = None,
+    ) -> Frame:
+        """The answer, with arrays of exactly the shapes in `expects`, or fewer of them. Raises TargetError.
+
+        What comes before the answer is `told`.
+        """
         deadline = monotonic() + self.timeout
         running = self._running or self._start(deadline)
         with self._ended_unless_answered(running):
-            return _exchange(running, deadline, question, blocks, expects)
+            reply, results = _exchange(running, deadline, question, blocks, expects)
+            while told is not None and "told" in reply:
+                told(reply["told"])
+                reply, results = receive(_fill_before(running, monotonic() + self.timeout), expects)
+            return reply, results
 
     def close(self) -> None:
         """End the process, and every other in its group."""
@@ -82,7 +95,14 @@ class Worker:
             fds = (theirs.fileno(), lifeline)
             try:
                 process = subprocess.Popen(
-                    [sys.executable, "-P", "-c", _CHILD, *map(str, fds), json.dumps([str(path) for path in sys.path])],
+                    [
+                        sys.executable,
+                        "-P",
+                        "-c",
+                        _CHILD.format(self._main),
+                        *map(str, fds),
+                        json.dumps([str(path) for path in sys.path]),
+                    ],
                     stdin=subprocess.DEVNULL,
                     stdout=stderr_or_nothing(),
                     pass_fds=fds,

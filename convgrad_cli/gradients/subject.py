@@ -147,7 +147,13 @@ def _as_given(block: Block, layout: str | None) -> NDArray[Any]:
 
 def load(setup: Mapping[str, Any]) -> Subject:
     """The code that `setup` names. Refusal, or whatever its import raises."""
-    path, names, kind = setup["path"], setup["names"], setup["kind"]
+    functions, sha256 = find(setup)
+    return understand(functions, setup["kind"], setup["framework"], sha256)
+
+
+def find(setup: Mapping[str, Any]) -> tuple[list[Any], str]:
+    """The things that a Location as plain data names, and the hash of their file."""
+    path, names = setup["path"], setup["names"]
     sys.path.insert(0, os.getcwd())
     if path:
         sys.path.insert(0, str(Path(path).parent))
@@ -155,8 +161,8 @@ def load(setup: Mapping[str, Any]) -> Subject:
     else:
         module = importlib.import_module(setup["module"])
         source = Path(module.__file__).read_bytes() if module.__file__ else b""
-    functions = [_find(module, name, setup["where"]) for name in names]
-    return understand(functions, kind, setup["framework"], hashlib.sha256(source).hexdigest() if source else "")
+    found = [_find(module, name, setup["where"]) for name in names]
+    return found, hashlib.sha256(source).hexdigest() if source else ""
 
 
 def understand(functions: Sequence[Any], kind: str, framework: str, sha256: str = "") -> Subject:

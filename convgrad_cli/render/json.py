@@ -17,6 +17,7 @@ from convgrad_cli.findings import Check, Diagnosis, Finding, Verdict
 from convgrad_cli.geometry.axis import Span
 from convgrad_cli.geometry.formula import Factor
 from convgrad_cli.geometry.spec import ConvSpec
+from convgrad_cli.layers import LayerRow, ModelReport
 from convgrad_cli.render import selection
 from convgrad_cli.render.style import SENTENCE, Style
 from convgrad_cli.report import SCHEMA, Comparison, Element, Passage, Picture, Report, Row, TensorData
@@ -270,3 +271,44 @@ def _written(value: Any) -> Iterator[str]:
         yield "}"
     else:
         yield json.dumps(value, allow_nan=False)
+
+
+def layer_object(row: LayerRow) -> dict[str, Any]:
+    """One layer of a model, and how it did."""
+    return {
+        "schema": SCHEMA,
+        "command": "model",
+        "name": safe(row.name, SENTENCE),
+        "place": row.place,
+        "verdict": row.verdict,
+        "reason": safe(row.reason, SENTENCE),
+        "layer": json.loads(json.dumps(row.spec.to_dict())),
+        "dtype": safe(row.dtype),
+        "multiply_adds": row.spec.macs,
+        "ratio": _number(row.ratio),
+        "bits": _number(row.bits),
+        "seconds": row.seconds,
+        "verdicts": [_verdict(verdict) for verdict in row.verdicts],
+    }
+
+
+def model_document(report: ModelReport) -> dict[str, Any]:
+    """What `model` found, as one document."""
+    return {
+        "schema": SCHEMA,
+        "command": "model",
+        "version": report.version,
+        "target": safe(report.target, SENTENCE),
+        "mode": report.mode,
+        "dtype": safe(report.dtype),
+        "device": safe(report.device),
+        "seed": report.seed,
+        "input_shape": list(report.input_shape),
+        "parameters": report.parameters,
+        "loss": {"name": safe(report.loss), "value": _number(report.loss_value)},
+        "layers": [layer_object(row) for row in report.rows],
+        "counts": report.counts,
+        "seconds": report.seconds,
+        "notes": [safe(note, SENTENCE) for note in report.notes],
+        "exit_code": report.exit_code,
+    }

@@ -19,6 +19,9 @@ OLDEST_TORCH = (2, 10)  # CVE-2025-32434 and CVE-2026-24747: before, weights_onl
 DESCRIPTION_BYTES = 16 << 20
 """The most that names, shapes and dtypes may take in a file; objects made from them take up to 60 times as much."""
 
+OLD_MAGIC = b"\x80\x02"
+"""A pickle of protocol 2: what torch.save wrote before it made archives."""
+
 SAFETENSORS_DTYPES = {
     "BF16": ("bfloat16", 4),  # widened to float32
     "F16": ("float16", 2),
@@ -174,3 +177,40 @@ def read_safetensors(path: str, key: str | None, where: str) -> Numbers:
     except SafetensorError as error:
         reason = safe(str(error), 80)
         raise SourceError(f"{where} is not a whole .safetensors file ({reason}); save or copy it again") from None
+
+
+def read_state(path: str, key: str | None, where: str) -> dict[str, torch.Tensor]:
+    """Every tensor of a .pt or .safetensors file by its dotted name, or those below `key`. Raises SourceError.
+
+    What torch wrote before version 1.6 is read too. It says only while it is loaded how large it is, so that this is
+    for a process whose memory is limited.
+    """
+    if path.lower().endswith(".safetensors"):
+        found = _read_safe_state(path, where)
+    else:
+        with open(path, "rb") as file:
+            if not file.peek(2).startswith(OLD_MAGIC):
+                _check_archive(file, where)
+            found = dict(_tensors(_load(file, where), where))
+    if key is None:
+        return found
+    below = {name.removeprefix(f"{key}."): tensor for name, tensor in found.items() if name.startswith(f"{key}.")}
+    if not below:
+        raise SourceError(f"{where} has no tensors below {safe(key)!r}; it has {_few(list(found))}")
+    return below
+
+
+def _read_safe_state(path: str, where: str) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as opened:
+            return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # it is no mapping
+    except SafetensorError as error:
+        reason = safe(str(error), 80)
+        raise SourceError(f"{where} is not a whole .safetensors file ({reason}); save or copy it again") from None
+
+
+def _few(names: list[str]) -> str:
+    listed = ", ".join(safe(name, 60) for name in names[:5])
+    return f"{listed} and {len(names) - 5} more" if len(names) > 5 else listed or "none at all"

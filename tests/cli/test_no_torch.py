@@ -57,7 +57,7 @@ def complete(words: str, without: dict[str, str]) -> Run:
 
 def test_completion_needs_no_torch(without):
     done = complete("convgrad ", without)
-    assert (done.status, done.out.split()) == (0, ["inspect", "explain", "check", "suite", "doctor"])
+    assert (done.status, done.out.split()) == (0, ["inspect", "explain", "check", "suite", "model", "doctor"])
     options = complete("convgrad inspect --pad", without)
     assert (options.status, options.out.split()) == (0, ["--padding", "--padding-mode"])
 

@@ -1,0 +1,72 @@
+"""What runs in the process of a user's model: it is built, run once, and each layer's row is told as it is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from convgrad_cli.commands.model_rows import row_of
+from convgrad_cli.gradients.channel import Block
+from convgrad_cli.gradients.child import Tell, serve
+from convgrad_cli.gradients.subject import find
+from convgrad_cli.models.build import build, load_weights, run
+from convgrad_cli.models.capture import Capture
+from convgrad_cli.models.use import Use
+from convgrad_cli.tensors.captures import write_capture
+from convgrad_cli.tensors.device import find_device
+from convgrad_cli.tensors.fills import fill
+from convgrad_cli.tensors.operands import Tensor
+
+
+def main() -> None:
+    serve(LoadedModel)
+
+
+class LoadedModel:
+    """A model that answers one question: what its layers are like after one forward and backward pass."""
+
+    takes = ()
+
+    def __init__(self, setup: Mapping[str, Any], tell: Tell) -> None:
+        self._tell = tell
+        [found], self.sha256 = find(setup)
+        torch.manual_seed(setup["seed"])
+        self._model = build(found, setup["args"])
+        if setup["weights"]:
+            load_weights(self._model, **setup["weights"])
+        self._loss = None if setup["loss"] is None else find(setup["loss"])[0][0]
+
+    def answer(
+        self, question: Mapping[str, Any], blocks: Mapping[str, Block]
+    ) -> tuple[dict[str, Any], dict[str, Block]]:
+        device, dtype = find_device(question["device"]), getattr(torch, question["dtype"])
+        model = self._model.to(device, dtype).train(question["train"])
+        input = _input(question, blocks).to(device, dtype)
+        with Capture(model, lambda use: self._judge(use, question)) as capture:
+            loss = run(model, input, self._loss or question["loss"])
+            self._tell({"layers": capture.count})
+            loss.backward()  # type: ignore[no-untyped-call]
+        facts = {"device": str(device), "loss_value": float(loss.detach()), "notes": capture.notes}
+        return facts | {"parameters": sum(p.numel() for p in model.parameters())}, {}
+
+    def _judge(self, use: Use, question: Mapping[str, Any]) -> None:
+        if question["layer"] not in (None, use.name):
+            self._tell({"passed": use.name})
+            return
+        if question["save"] is not None:
+            write_capture(question["save"], use.name, use.spec, use.tensors())
+        if question["layer"] is None:
+            self._tell({"row": asdict(row_of(use, question["arithmetic"]))})
+
+
+def _input(question: Mapping[str, Any], blocks: Mapping[str, Block]) -> Tensor:
+    if "input" in blocks:
+        block = blocks["input"]
+        tensor = torch.from_numpy(block.array)
+        return tensor.view(torch.bfloat16) if block.dtype == "bfloat16" else tensor
+    shape = tuple(question["shape"])
+    generator = torch.Generator().manual_seed(question["seed"])
+    return fill(question["fill"], "input", shape, max(1, len(shape) - 2), getattr(torch, question["dtype"]), generator)

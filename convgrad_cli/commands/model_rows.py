@@ -1,0 +1,52 @@
+"""A captured use as a row of a report, and back from the plain data in which it left the process of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any
+
+from convgrad_cli.commands.verdicts import describe_check
+from convgrad_cli.errors import ConvGradError
+from convgrad_cli.findings import Verdict
+from convgrad_cli.geometry.spec import ConvSpec
+from convgrad_cli.layers import LayerRow
+from convgrad_cli.models.use import Use
+from convgrad_cli.verdict.choices import choose_arithmetic
+from convgrad_cli.verdict.examine import examine
+
+
+def row_of(use: Use, arithmetic: str) -> LayerRow:
+    """The verdict on the gradients that autograd left for one run of a layer."""
+    begun, dtype = perf_counter(), str(use.operands.input.dtype).removeprefix("torch.")
+    verdict, reason, verdicts = _judged(use, arithmetic, dtype)
+    return LayerRow(use.name, use.place, use.spec, dtype, verdict, reason, verdicts, perf_counter() - begun)
+
+
+def row_from(told: Mapping[str, Any]) -> LayerRow:
+    """The row whose `asdict` came through the channel."""
+    spec = ConvSpec(**{name: _tuples(value) for name, value in told["spec"].items()})
+    verdicts = tuple(Verdict(**{**one, "worst": _tuples(one["worst"]), "probes": ()}) for one in told["verdicts"])
+    return LayerRow(**{**told, "spec": spec, "verdicts": verdicts})
+
+
+def _judged(use: Use, arithmetic: str, dtype: str) -> tuple[str, str, tuple[Verdict, ...]]:
+    odd = _not_finite(use)
+    if odd:
+        return "MISTRUSTED", odd, ()
+    try:
+        found = examine(use.spec, use.operands, use.target, choose_arithmetic(arithmetic, dtype))
+    except ConvGradError as error:
+        return "ERROR", str(error), ()
+    check = describe_check(use.name, arithmetic, False, found)
+    return check.verdict, "" if check.verdict == "PASS" else check.reason, check.verdicts
+
+
+def _not_finite(use: Use) -> str:
+    operands = {"x": use.operands.input, "w": use.operands.weight, "g": use.operands.grad_output}
+    odd = [letter for letter, tensor in operands.items() if not bool(tensor.isfinite().all())]
+    return f"{' and '.join(odd)} had NaN or infinities, which no bound can judge" if odd else ""
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

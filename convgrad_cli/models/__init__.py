@@ -1,0 +1,1 @@
+"""Capture of the convolutions in a real model: what each run of one had, and what autograd left for it."""

@@ -1,0 +1,185 @@
+"""Capture: the convolutions that a model runs, caught where torch is called, so that functional calls are caught too.
+
+Each operand of a run goes in through a view of its own. The gradient that arrives at that view is the one of this run
+alone, before autograd adds it to those of other runs, and the one at the output is that of the convolution's own
+output, whatever is later done to it in place.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from convgrad_cli.errors import SpecError
+from convgrad_cli.geometry.spec import ConvSpec
+from convgrad_cli.gradients.gradients import Gradients
+from convgrad_cli.models.use import FUNCTIONS, Use, spec_of
+from convgrad_cli.tensors.operands import Operands, Tensor
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+Each = Callable[[Use], None]
+
+
+class Capture(TorchFunctionMode):
+    """A block in which every convolution of `model` with a backward pass is handed to `each` once that has reached it.
+
+    `notes` says afterwards what was not captured, and why. The numbers that the model computes are the same as without.
+    """
+
+    def __init__(self, model: nn.Module, each: Each) -> None:
+        super().__init__()
+        self.model, self.notes = model, list[str]()
+        self._each, self._names = each, {module: name for name, module in model.named_modules()}
+        self._inside: list[str] = []  # the modules that are running, the innermost last
+        self._runs: Counter[str] = Counter()
+        self._without: list[str] = []  # runs that nobody asks a gradient of
+        self._waiting: list[_Run] = []
+        self._place = 0
+        self._hooks = ExitStack()
+
+    @property
+    def count(self) -> int:
+        """How many runs were seen so far."""
+        return self._place
+
+    def __enter__(self) -> Capture:
+        for module in self._names:
+            # Before hooks that are there already, and after them: what they call belongs to the module too.
+            self._hooks.callback(module.register_forward_pre_hook(self._enter, prepend=True).remove)
+            self._hooks.callback(module.register_forward_hook(self._leave, always_call=True).remove)
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
+        self._hooks.close()
+        for run in self._waiting:
+            run.forget()
+        if kind is None:
+            self._say_what_is_missing()
+
+    def __torch_function__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        given = dict(kwargs or {})
+        if func not in FUNCTIONS:
+            return func(*args, **given)
+        named = dict(zip(("input", "weight", "bias"), args, strict=False))
+        named |= {name: given.pop(name) for name in ("input", "weight", "bias") if name in given}
+        return self._run(func, named["input"], named["weight"], named.get("bias"), args[3:], given)
+
+    def _run(
+        self, func: Any, input: Tensor, weight: Tensor, bias: Tensor | None, rest: Sequence[Any], more: dict[str, Any]
+    ) -> Any:
+        operands = {"input": input, "weight": weight} | ({} if bias is None else {"bias": bias})
+        name = self._name(func, weight)
+        try:
+            spec = None if self._is_foreign(name, operands) else spec_of(func, input, weight, bias, *rest, **more)
+        except SpecError as error:
+            self.notes.append(f"{name} is not judged: {error}")
+            spec = None
+        if spec is None:
+            return func(input, weight, bias, *rest, **more)
+        views = {key: tensor.view_as(tensor) if tensor.requires_grad else tensor for key, tensor in operands.items()}
+        output = func(views["input"], views["weight"], views.get("bias"), *rest, **more)
+        run = _Run(name, self._place, spec, {key: tensor.detach() for key, tensor in operands.items()}, self._done)
+        self._place += 1
+        self._waiting.append(run)
+        run.watch(output, {key: view for key, view in views.items() if view.requires_grad})
+        return output
+
+    def _is_foreign(self, name: str, operands: Mapping[str, Tensor]) -> bool:
+        """Whether a call is none that can be judged; said, unless it is one without gradients."""
+        kinds = {tensor.dtype for tensor in operands.values()}
+        if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in operands.values()):
+            self._without.append(name)
+            return True
+        if len(kinds) > 1 or not kinds <= set(DTYPES) or torch.is_autocast_enabled(operands["input"].device.type):
+            said = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
+            self.notes.append(f"{name} is not judged: it runs on {said}, or under autocast")
+            return True
+        return False
+
+    def _name(self, func: Any, weight: Tensor) -> str:
+        inside = self._inside[-1] if self._inside else ""
+        known = {name: module for module, name in self._names.items()}
+        if isinstance(known.get(inside), CONVOLUTIONS):
+            name = inside or type(self.model).__name__
+        else:
+            owned = next((name for name, p in self.model.named_parameters() if p is weight), "")
+            name = owned or ".".join(filter(None, [inside, func.__name__]))
+        self._runs[name] += 1
+        return name if self._runs[name] == 1 else f"{name}#{self._runs[name]}"
+
+    def _done(self, run: _Run, use: Use) -> None:
+        self._waiting.remove(run)
+        # What is computed here is no part of the model, whatever mode it runs in.
+        with torch._C.DisableTorchFunction(), torch.no_grad():
+            self._each(use)
+
+    def _enter(self, module: nn.Module, args: Any) -> None:
+        self._inside.append(self._names[module])
+
+    def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
+        self._inside.pop()
+
+    def _say_what_is_missing(self) -> None:
+        left = [run.name for run in self._waiting]
+        if left:
+            self.notes.append(f"no gradient reached {_listed(left)}: the loss does not depend on what they give")
+        if self._without:
+            self.notes.append(f"{_listed(self._without)} ran where nothing asks for a gradient, and is not judged")
+        ran = {name.partition("#")[0] for name in self._runs}
+        layers = [(name or type(m).__name__) for m, name in self._names.items() if isinstance(m, CONVOLUTIONS)]
+        unused = [name for name in layers if name not in ran]
+        if unused:
+            self.notes.append(f"{_listed(unused)} did not run")
+
+
+class _Run:
+    """A run of a convolution until all of its gradients have come."""
+
+    def __init__(
+        self, name: str, place: int, spec: ConvSpec, operands: dict[str, Tensor], done: Callable[[_Run, Use], None]
+    ) -> None:
+        self.name, self.place, self.spec, self._done = name, place, spec, done
+        self._operands: dict[str, Tensor] | None = operands  # detached, so that hooks of the graph do not hold it
+        self._wanted: set[str] = set()
+        self._came: dict[str, Tensor] = {}
+
+    def watch(self, output: Tensor, views: Mapping[str, Tensor]) -> None:
+        """Wait for the gradients at the output and at the views."""
+        self._wanted = set(views)
+        for name, tensor in {"grad_output": output, **views}.items():
+            tensor.register_hook(partial(self._take, name))  # type: ignore[no-untyped-call]
+
+    def forget(self) -> None:
+        self._operands, self._came = None, {}
+
+    def _take(self, name: str, grad: Tensor) -> None:
+        if self._operands is None:
+            return
+        self._came[name] = grad.detach()
+        if not self._wanted < set(self._came):
+            return
+        operands, came = ({key: t.cpu() for key, t in found.items()} for found in (self._operands, self._came))
+        self.forget()
+        numbers = Operands(operands["input"], operands["weight"], operands.get("bias"), came.pop("grad_output"))
+        self._done(self, Use(self.name, self.place, self.spec, numbers, Gradients(**came)))
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:10])
+    return f"{shown} and {len(names) - 10} more" if len(names) > 10 else shown

@@ -1,0 +1,138 @@
+"""Captures: the real layers of a model, written to files and read by every command."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from shell import call
+from test_model_command import SMALL
+
+import convgrad_cli
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The captures of Small, written by the command."""
+    path = tmp_path_factory.mktemp("captures") / "new"
+    assert call("model", *SMALL, "--save", str(path), "-q", "-f", "plain").status == 0
+    return path
+
+
+def test_every_layer_is_in_a_file_of_its_own(folder):
+    assert sorted(path.name for path in folder.iterdir()) == [f"{n}.safetensors" for n in ("first", "grouped", "up")]
+    tensors = load_file(folder / "grouped.safetensors")
+    gradients = ["grad_bias", "grad_input", "grad_output", "grad_weight"]
+    assert sorted(tensors) == sorted(["bias", *gradients, "input", "weight"])
+    assert tensors["grad_input"].shape == tensors["input"].shape == (2, 4, 8, 9)
+
+
+def test_every_command_reads_a_capture(folder):
+    path = str(folder / "grouped.safetensors")
+    tensors = load_file(path)
+    document = call("inspect", "--capture", path, "-f", "json").json()
+    assert document["layer"]["text"] == "Conv2d(4, 6, kernel_size=(3, 2), stride=(2, 2), groups=2)"
+    assert torch.equal(torch.tensor(document["grad_weight"]["values"]), tensors["grad_weight"])
+    assert "is the layer grouped of a model" in document["notes"][0]
+    told = call("explain", "--capture", path, "--at", "weight:1,0,0,1", "-f", "json").json()
+    [element] = told["elements"]
+    assert element["values"]["autograd"] == pytest.approx(float(tensors["grad_weight"][1, 0, 0, 1]))
+    checked = call("check", "--capture", path, "-f", "json", "--conditions", "none").json()
+    assert (checked["verdict"], checked["check"]["classes"]) == ("PASS", [])
+
+
+def test_the_gradients_of_a_capture_can_be_judged_themselves(folder, tmp_path):
+    path = str(folder / "up.safetensors")
+    assert call("check", "--capture", path, "--grad-weight", f"{path}::grad_weight").status == 0
+    wrong = load_file(path)["grad_weight"]
+    wrong[0, 0, 0, 0] *= 1.001
+    save_file({"grad_weight": wrong}, tmp_path / "wrong.safetensors")
+    done = call("check", "--capture", path, "--grad-weight", str(tmp_path / "wrong.safetensors"), "-f", "json")
+    assert (done.status, json.loads(done.out)["check"]["verdicts"][0]["wrong"]) == (1, 1)
+
+
+def test_numbers_of_ones_own_take_the_place_of_captured_ones(folder):
+    path = str(folder / "first.safetensors")
+    document = call("inspect", "--capture", path, "--loss", "sum", "-f", "json", "--only", "grad_bias").json()
+    assert document["grad_bias"]["values"] == [2 * 8 * 9] * 4
+    ones = call("inspect", "--capture", path, "--w", "ones", "-f", "json", "--only", "weight").json()
+    assert set(torch.tensor(ones["weight"]["values"]).flatten().tolist()) == {1}
+
+
+def test_one_layer_is_inspected_explained_and_checked_at_once(folder):
+    path = str(folder / "grouped.safetensors")
+    layer = (*SMALL, "--layer", "grouped")
+    through_file = call("inspect", "--capture", path, "-f", "json").json()
+    at_once = call("model", *layer, "-f", "json").json()
+    assert {**at_once, "notes": []} == {**through_file, "notes": []}
+    assert at_once["notes"][0].startswith("layer grouped of ")
+    [element] = call("model", *layer, "--at", "x:0,0,0,1", "-f", "json").json()["elements"]
+    assert element["index"] == [0, 0, 0, 1]
+    assert call("model", *layer, "--check", "-f", "json").json()["verdict"] == "PASS"
+
+
+def altered(folder, target, metadata) -> str:
+    save_file(load_file(folder / "first.safetensors"), target, metadata)
+    return str(target)
+
+
+def test_what_is_no_capture_is_refused(folder, tmp_path):
+    with safe_open(folder / "first.safetensors", framework="np") as opened:
+        said = json.loads(opened.metadata()["convgrad"])
+    path = tmp_path / "file.safetensors"
+    assert "has no layer of convgrad in its metadata" in call("inspect", "--capture", altered(folder, path, {})).err
+    for change, message in (
+        ({"kernel_size": [30, 9]}, "is a capture of a layer that can't be: kernel 30x9"),
+        ({"stride": [2, 2], "groups": 2}, "is a capture of a layer that can't be"),
+        ({"kernel_size": 3.5}, "has no layer of convgrad in its metadata"),
+        ({"in_channels": 2}, "--x makes in_channels 3"),
+    ):
+        text = json.dumps({**said, "layer": {**said["layer"], **change}})
+        done = call("inspect", "--capture", altered(folder, path, {"convgrad": text}))
+        assert (done.status, done.out) == (2, "")
+        assert message in done.err, change
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("inspect", "--capture", "first.safetensors", "--kernel", "2"), "already says the layer; drop --kernel"),
+        (("inspect", "--capture", "first.safetensors", "--layer", "Conv1d(1, 1, 1)"), "drop --layer"),
+        (("inspect", "--capture", "first.npy"), "first.npy is no capture; those end in .safetensors"),
+        (("model", *SMALL, "--at", "w:0,0,0,0"), "--at is about one layer; name it with --layer"),
+        (("model", *SMALL, "--layer", "frist"), "is no layer with gradients of this model; did you mean first?"),
+        (("model", *SMALL, "--layer", "first", "--check", "--at", "w:0,0,0,0"), "drop one of them"),
+        (("model", *SMALL, "--save", "missing/folder"), "there is no directory"),
+        (("model", *SMALL, "--save", "first.safetensors"), "is a file; name a directory"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value)[-40:],
+)
+def test_what_is_wrong_is_told(arguments, message, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    done = call(*arguments)
+    assert (done.status, done.out) == (2, "")
+    assert message in done.err
+
+
+def test_capture_in_code_judges_and_saves(tmp_path):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(2, 3, 3), torch.nn.ReLU(inplace=True), torch.nn.ConvTranspose2d(3, 1, 2)
+    )
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with convgrad_cli.capture(model, save=str(tmp_path)) as layers:
+        for _ in range(2):
+            optimizer.zero_grad()
+            model(torch.randn(2, 2, 5, 6)).square().mean().backward()
+            optimizer.step()
+    assert [row.name for row in layers] == ["0", "2", "0#2", "2#2"]
+    assert [row.verdict for row in layers] == ["PASS"] * 4
+    assert (layers.exit_code, layers["2#2"].place, len(layers)) == (0, 3, 4)
+    assert "4 PASS  10 gradients" in str(layers)
+    assert repr(layers) == "<convgrad model Sequential: 4 PASS>"
+    assert len(list(tmp_path.iterdir())) == 4
+    with pytest.raises(KeyError, match="there are 0, 2"):
+        layers["1"]

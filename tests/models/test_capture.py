@@ -1,0 +1,139 @@
+"""Capture: which convolutions are seen, and that operands and gradients are exactly those of each run."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from models.networks import Shared, Small
+from torch import nn
+
+from convgrad_cli.gradients.autograd import autograd
+from convgrad_cli.models.capture import Capture
+from convgrad_cli.models.use import Use
+
+
+def captured(model: nn.Module, x: torch.Tensor, loss=torch.sum) -> tuple[dict[str, Use], list[str]]:
+    uses: list[Use] = []
+    with Capture(model, uses.append) as capture:
+        loss(model(x)).backward()
+    return {use.name: use for use in sorted(uses, key=lambda use: use.place)}, capture.notes
+
+
+def gradients_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+def small() -> tuple[Small, torch.Tensor]:
+    torch.manual_seed(0)
+    return Small(), torch.randn(2, 3, 8, 9)
+
+
+def assert_a_use_repeats(use: Use):
+    """Run alone on the captured operands, torch gives the captured gradients, bit for bit."""
+    again = autograd(use.spec, use.operands).named()
+    for name, value in use.gradients.named().items():
+        assert torch.equal(again[name], value), (use.name, name)
+
+
+def test_every_layer_is_seen_with_its_own_operands_and_gradients():
+    model, x = small()
+    uses, notes = captured(model, x)
+    assert (list(uses), notes) == (["first", "grouped", "up"], [])
+    assert [use.spec.layer_text() for use in uses.values()] == [
+        "Conv2d(3, 4, kernel_size=(3, 3), padding=(1, 1))",
+        "Conv2d(4, 6, kernel_size=(3, 2), stride=(2, 2), groups=2)",
+        "ConvTranspose2d(6, 2, kernel_size=(2, 2), stride=(2, 2))",
+    ]
+    left = gradients_of(model)
+    for name, use in uses.items():
+        assert_a_use_repeats(use)
+        assert torch.equal(use.gradients.weight, left[f"{name}.weight"])
+        assert torch.equal(use.gradients.bias, left[f"{name}.bias"])
+        assert torch.equal(use.operands.weight, model.get_submodule(name).weight)
+    assert uses["first"].gradients.input is None  # nobody asked for it
+
+
+def test_g_is_the_gradient_at_the_output_of_the_convolution_itself():
+    """Not the one behind what is done in place to that output."""
+    model, x = small()
+    uses, _ = captured(model, x)
+    y = uses["first"]
+    output = F.conv2d(y.operands.input, y.operands.weight, y.operands.bias, padding=1)
+    assert torch.equal(y.operands.grad_output, uses["grouped"].gradients.input * (output > 0))
+
+
+def test_the_model_computes_the_same_with_and_without():
+    model, x = small()
+    plain, _ = small()
+    loss = plain(x.clone()).sum()
+    loss.backward()
+    captured(model, x.clone())
+    ours, theirs = gradients_of(model), gradients_of(plain)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert len(theirs) == 6
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_a_layer_used_twice_has_a_gradient_for_each_use_and_functional_calls_are_seen():
+    torch.manual_seed(0)
+    model = Shared()
+    uses, notes = captured(model, torch.randn(3, 2, 10))
+    assert list(uses) == ["twice", "twice#2", "kernel", "conv1d"]
+    for use in uses.values():
+        assert_a_use_repeats(use)
+    both = uses["twice"].gradients.weight + uses["twice#2"].gradients.weight
+    assert torch.equal(both, model.twice.weight.grad)
+    assert not torch.equal(uses["twice"].gradients.weight, uses["twice#2"].gradients.weight)
+    assert notes == ["unused did not run"]
+
+
+def test_what_is_frozen_has_no_gradient_and_the_rest_has():
+    model, x = small()
+    model.grouped.weight.requires_grad_(False)
+    model.first.requires_grad_(False)
+    uses, notes = captured(model, x)
+    assert {name: list(use.gradients.named()) for name, use in uses.items()} == {
+        "grouped": ["bias"],
+        "up": ["weight", "input", "bias"],
+    }
+    assert notes == ["first ran where nothing asks for a gradient, and is not judged"]
+
+
+def test_hooks_that_are_there_already_are_called_and_stay():
+    model, x = small()
+    seen = []
+    handle = model.first.register_forward_hook(lambda *_: seen.append("forward"))
+    model.first.weight.register_hook(lambda grad: 2 * grad)
+    uses, _ = captured(model, x)
+    assert seen == ["forward"]
+    assert torch.equal(2 * uses["first"].gradients.weight, model.first.weight.grad)
+    assert list(model.first._forward_hooks) == [handle.id]
+
+
+def test_a_run_that_no_gradient_reaches_is_said():
+    model, x = small()
+    _, notes = captured(model, x, loss=lambda y: (y.detach() * model.up.weight.sum()).sum())
+    assert any("no gradient reached first, grouped, up" in note for note in notes)
+
+
+def test_an_unbatched_input_and_a_single_layer():
+    layer = nn.Conv1d(2, 3, 2)
+    uses, _ = captured(layer, torch.randn(2, 5, requires_grad=True))
+    use = uses["Conv1d"]
+    assert use.spec.batch_size is None
+    assert_a_use_repeats(use)
+    assert list(use.gradients.named()) == ["weight", "input", "bias"]
+
+
+@pytest.mark.parametrize("how", ["raise", "leave"])
+def test_nothing_stays_behind(how):
+    model, x = small()
+    with Capture(model, lambda use: None):
+        loss = model(x).sum()
+        if how == "raise":
+            with pytest.raises(RuntimeError, match="channels"):
+                F.conv2d(torch.ones(1, 1, 2, 2, requires_grad=True), torch.ones(1, 2, 2, 2))
+    loss.backward()  # outside: it works, and nobody is told
+    assert model.first.weight.grad is not None
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
