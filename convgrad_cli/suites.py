@@ -7,6 +7,7 @@ interface of `concurrent.futures`, so that `run_all` does not know which one it 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from importlib import import_module
 from multiprocessing.connection import Connection
@@ -212,6 +213,8 @@ def _cluster(address: str, jobs: int) -> Iterator[tuple[Executor, int]]:
         distributed: Any = import_module("distributed")
     except ImportError:
         raise ConvGradError("--cluster needs Dask's distributed; pip install 'convgrad[cluster]'") from None
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # what matters of it is raised
     local = None
     try:
         if address == "local":
@@ -229,6 +232,11 @@ def _cluster(address: str, jobs: int) -> Iterator[tuple[Executor, int]]:
         ) from None
     try:
         yield client.get_executor(pure=False), AHEAD * max(1, sum(client.nthreads().values()))
+    except CancelledError:
+        raise ConvGradError(
+            f"--cluster {safe(address)}: the scheduler is gone; what is done is in the results file, "
+            "and --resume goes on from there"
+        ) from None
     finally:
         client.close()
         if local is not None:

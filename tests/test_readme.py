@@ -53,7 +53,12 @@ def test_every_command_prints_what_the_readme_shows(tmp_path):
     write_files(tmp_path)
     assert len(found) >= 10
     for command, shown in found:
-        assert run(command, tmp_path) == shown, command
+        assert comparable(run(command, tmp_path)) == comparable(shown), command
+
+
+def comparable(shown: str) -> str:
+    """What does not depend on the machine: how far float32 rounding went does, by its kernels for this processor."""
+    return re.sub(r"largest error [\d.]+ of its rounding bound", "largest error within its rounding bound", shown)
 
 
 def test_every_python_example_runs():

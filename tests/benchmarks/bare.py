@@ -58,7 +58,8 @@ def _function(decorator: str, registered: Any) -> Iterator[str]:
     for name, parameter in inspect.signature(function).parameters.items():
         if get_origin(hints[name]) is Annotated:
             kind, option = get_args(hints[name])
-            yield f"    {name}: Annotated[{_type(kind)}, {_option(option)}] = {parameter.default!r},"
+            default = "" if parameter.default is inspect.Parameter.empty else f" = {parameter.default!r}"
+            yield f"    {name}: Annotated[{_type(kind)}, {_option(option)}]{default},"
     yield "):"
     yield f"    {function.__doc__ or ''!r}"
     yield ""

@@ -43,7 +43,7 @@ def slow(report, style):
     time.sleep(60)
 json.render = slow
 command = sys.modules["convgrad_cli.commands.inspect"] = types.ModuleType("inspect")
-command.inspect_problem = lambda problem, progress: types.SimpleNamespace(tables=(), tensors={}, check=None)
+command.inspect_problem = lambda problem, progress: types.SimpleNamespace(tables=(), tensors={}, check=None, notes=())
 """
 
 
