@@ -219,7 +219,7 @@ def _cluster(address: str, jobs: int) -> Iterator[tuple[Executor, int]]:
     try:
         if address == "local":
             local = distributed.LocalCluster(
-                n_workers=jobs, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+                n_workers=jobs, threads_per_worker=1, dashboard_address="127.0.0.1:0", host="127.0.0.1"
             )
         client = distributed.Client(local or address, timeout=LONGEST_WAIT)
         client.wait_for_workers(1, timeout=LONGEST_WAIT)
