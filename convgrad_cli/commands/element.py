@@ -39,7 +39,7 @@ def element_story(problem: Problem, operand: str, index: tuple[int, ...], *, aut
     letters = operands.letters(spec)
     value = by_hand.element(found, letters)
     judged = _autograd_value(spec, operands, operand, index, found, value, device) if whole else None
-    made = element(spec, operand, index, letters, {}, operands.ones)
+    made = element(spec, operand, index, operands, letters, {})
     values = {"by_hand": value} if judged is None else {"autograd": judged[0], "by_hand": value}
     difference, bound = (None, None) if judged is None else judged[1:]
     told = Element(made.tensor, index, values, found, made.terms, difference, bound)

@@ -97,13 +97,16 @@ def _header(report: Report, style: Style) -> Iterator[RenderableType]:
     for letter, shape in (("x", report.spec.input_shape), ("w", report.spec.weight_shape)):
         sizes.append(letter, role(letter)).append(f" {by_x(shape)}   ")
     sizes.append("y", role("y")).append(f" {by_x(report.spec.output_shape)}   ")
-    if report.check is None:
+    if report.check is None and not report.second_order:
         sizes.append(loss_text(report, style.precision))
     yield sizes
+    if report.check is None and report.second_order:
+        yield Text(loss_text(report, style.precision))
 
 
 def _tensors(report: Report, style: Style) -> Iterator[RenderableType]:
     names = ["input", "padded_input", "weight", "bias", "grad_output", "output"]
+    names += ["grad_grad_input", "padded_grad_grad_input", "grad_grad_weight", "grad_grad_bias"]
     if report.loss == "y.sum()" and "grad_output" not in style.only:
         names.remove("grad_output")
     if report.check is not None:
@@ -118,7 +121,7 @@ def _tensors(report: Report, style: Style) -> Iterator[RenderableType]:
 
 
 def _spatial(report: Report, tensor: TensorData) -> int:
-    return 0 if tensor.name == "bias" else report.spec.dims
+    return 0 if tensor.name in ("bias", "grad_grad_bias") else report.spec.dims
 
 
 def _passage(passage: Passage, report: Report, style: Style) -> Iterator[RenderableType]:
