@@ -139,10 +139,10 @@ def command(
     choose_conditions(check.conditions)
     choose_hint(check.hint)
     asked = _target(target, check)
-    check_options(asked)
     if second.asked:
         refuse_second_order(output)
         check_second_order(asked)
+    check_options(asked)
     saved = any((asked.grad_input, asked.grad_weight, asked.grad_bias))
     given = numbers.g is not None or numbers.loss is not None or layer.capture is not None
     if not given and not saved:  # a saved gradient is that of y.sum() unless g is given

@@ -5,6 +5,7 @@ from typing import Annotated
 from typer import Option
 
 from convgrad_cli.cli.options import LayerOptions, NumberOptions, OutputOptions, SecondOrderOptions, takes
+from convgrad_cli.errors import ConvGradError
 
 
 @takes(layer=LayerOptions, numbers=NumberOptions, second=SecondOrderOptions, output=OutputOptions)
@@ -31,6 +32,8 @@ def command(
     check_output(output)
     if second.asked:
         refuse_second_order(output)
+        if notation is not None:
+            raise ConvGradError("--as prints the layer alone, which has no order; drop --second-order or --as")
     problem = read_problem(layer, numbers, second=second)
     if notation is not None:
         from convgrad_cli.geometry.languages import write_layer

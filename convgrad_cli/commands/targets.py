@@ -19,9 +19,9 @@ from convgrad_cli.tensors.problem import Problem, run_device
 
 def make_target(problem: Problem, asked: TargetOptions) -> Target:
     """The target; ConvGradError where the options contradict each other or the layer."""
-    check_options(asked)
     if problem.second_order:
         check_second_order(asked)
+    check_options(asked)
     if not asked.kinds():
         flags = {field.name: getattr(asked, field.name) for field in fields(Flags)}
         return TorchTarget(run_device(problem), Flags(**flags))

@@ -53,9 +53,9 @@ def formula(
     """
     if not isinstance(spec, ConvSpec):
         raise TypeError(f"a formula is that of a ConvSpec, as make_spec makes it, not of {type(spec).__name__}")
+    operand, index = plain_element(operand, index, second_order=second_order)
     if second_order:
         return _second_order(spec, operand, index, ones)
-    operand, index = plain_element(operand, index)
     shape = spec.shape_of(operand)
     if len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
         raise SpecError(f"{operand}:{','.join(map(str, index))} is outside {operand} of shape {by_x(shape)}")
@@ -74,11 +74,7 @@ def formula(
     return found
 
 
-def _second_order(spec: ConvSpec, operand: str, index: Sequence[int], ones: bool) -> Formula:
-    if operand in ("g", "grad_output", "grad_grad_output"):
-        operand = "grad_output"
-    else:
-        operand, index = plain_element(operand, index)
+def _second_order(spec: ConvSpec, operand: str, index: Sizes, ones: bool) -> Formula:
     if operand not in SECOND_ORDER:
         raise SpecError(f"{operand} has no gradient of the second order; grad_output, weight and input have one")
     products: list[Product] = []

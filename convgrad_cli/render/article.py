@@ -164,6 +164,7 @@ def _tensors(report: Report, style: Style, tabled: Sequence[str]) -> Iterator[Bl
     """The operands and the output as matrices, those too large in a sentence; the story draws its own."""
     for name, tensor in report.tensors.items():
         result = name in ("grad_input", "grad_weight", "grad_bias", "grad_grad_output")
+        result = result or (name == "bias" and bool(report.second_order))  # which has no part in it
         told = bool(report.passages) or result or (name == "grad_output" and report.loss == "y.sum()")
         if not style.shows(name) or name in tabled or (told and not style.only):
             continue

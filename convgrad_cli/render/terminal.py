@@ -109,6 +109,8 @@ def _tensors(report: Report, style: Style) -> Iterator[RenderableType]:
     names += ["grad_grad_input", "padded_grad_grad_input", "grad_grad_weight", "grad_grad_bias"]
     if report.loss == "y.sum()" and "grad_output" not in style.only:
         names.remove("grad_output")
+    if report.second_order and "bias" not in style.only:
+        names.remove("bias")  # it has no part in it
     if report.check is not None:
         names.remove("output")  # it is judged, as the gradients are
     found = [report.tensors[name] for name in names if name in report.tensors and style.shows(name)]

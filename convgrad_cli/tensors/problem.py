@@ -137,7 +137,8 @@ def make_operands(problem: Problem, *, gradients: bool = True) -> Operands:
             notes += lost
         else:
             # An own stream each: adding a bias, say, changes no other operand.
-            own = problem.seed * 4 + place + (2**62 if name in COTANGENTS else 0)  # nor are these x of the next seed
+            # Nor are cotangents the operands of the next seed; of a seed torch reads 32 bits.
+            own = problem.seed * 4 + place + (2**31 if name in COTANGENTS else 0)
             generator = torch.Generator().manual_seed(own % 2**63)
             kind = name.removeprefix("grad_grad_")
             tensors[name] = fill(
