@@ -146,6 +146,19 @@ class NumberOptions:
     ] = "cpu"
 
 
+Precision = Annotated[int, number(OUTPUT, "--precision", help="Decimals in tables. Default: 4.")]
+Color = Annotated[str, option(OUTPUT, "--color", metavar="WHEN", help="auto, always or never. Default: auto.")]
+
+
+@dataclass(frozen=True)
+class ScreenOptions:
+    """How a full screen shows it."""
+
+    precision: Precision = 4
+    color: Color = "auto"
+    version: Version = False
+
+
 @dataclass(frozen=True)
 class SecondOrderOptions:
     """Gradients of gradients, and the cotangents they are taken with."""
@@ -193,10 +206,8 @@ class OutputOptions:
         list[str] | None, option(OUTPUT, "--only", metavar="NAMES", help=f"Only these: {', '.join(NAMES)}.")
     ] = None
     rows: Annotated[int | None, number(OUTPUT, "--rows", help="Show at most N elements of a gradient.")] = None
-    precision: Annotated[int, number(OUTPUT, "--precision", help="Decimals in tables. Default: 4.")] = 4
-    color: Annotated[str, option(OUTPUT, "--color", metavar="WHEN", help="auto, always or never. Default: auto.")] = (
-        "auto"
-    )
+    precision: Precision = 4
+    color: Color = "auto"
     width: Annotated[
         int | None,
         number(OUTPUT, "--width", help="Columns. Default: those of the terminal; unlimited in a pipe."),

@@ -29,12 +29,8 @@ def check_output(options: OutputOptions) -> tuple[str, Style]:
     color = wants_color(options.color, os.environ, sys.stdout.isatty() and not to_file)
     if to_file and options.color != "always":
         color = False
-    for option, number, least, most in (
-        ("--precision", options.precision, 0, 17),
-        ("--width", options.width, 20, 10_000),
-    ):
-        if number is not None and not least <= number <= most:
-            raise ConvGradError(f"{option} must be from {least} to {most}, not {number}")
+    check_precision(options.precision)
+    _check_range("--width", options.width, 20, 10_000)
     if options.rows is not None and options.rows < 1:
         raise ConvGradError(f"--rows must be 1 or more, not {options.rows}")
     if to_file:
@@ -57,6 +53,16 @@ def refuse_second_order(options: OutputOptions) -> None:
     name, _ = check_output(options)
     if name == "html":
         raise ConvGradError("-f html draws no second order; use -f markdown, latex or json")
+
+
+def check_precision(precision: int) -> None:
+    """Refuse decimals that no number has."""
+    _check_range("--precision", precision, 0, 17)
+
+
+def _check_range(option: str, number: int | None, least: int, most: int) -> None:
+    if number is not None and not least <= number <= most:
+        raise ConvGradError(f"{option} must be from {least} to {most}, not {number}")
 
 
 def typed(arguments: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -19,7 +20,7 @@ from convgrad_cli.gradients.gradients import Gradients
 from convgrad_cli.gradients.second_order import Part, by_parts, parts
 from convgrad_cli.report import Comparison, Lazy, Report, Table
 from convgrad_cli.tensors.operands import Operands
-from convgrad_cli.tensors.problem import Problem, make_operands, run_device
+from convgrad_cli.tensors.problem import LOSSES, Problem, make_operands, make_problem, run_device
 from convgrad_cli.verdict.judge import Judgement, judge
 
 MATTERING = 6  # elements of each kind, largest and worst, that stand for a gradient too long to show
@@ -74,6 +75,26 @@ def inspect_problem(problem: Problem, progress: Callable[[float], None] | None =
             *_overflow_notes(torchs, judgements, exact),
             *([short] if short else []),
         ),
+    )
+
+
+def inspect_changed(problem: Problem, spec: ConvSpec, changes: Mapping[str, Any]) -> Report:
+    """The Report of the layer `spec` with the keywords of make_spec in `changes`, on the numbers of `problem`.
+
+    Raises ConvGradError where no convolution has them, or given numbers do not fit.
+    """
+    loss = None if "grad_output" in problem.sources else {text: name for name, text in LOSSES.items()}[problem.loss]
+    settings = {**asdict(spec), **changes}
+    return inspect_problem(
+        make_problem(
+            settings,
+            problem.sources,
+            dtype=problem.dtype,
+            device=problem.device,
+            seed=problem.seed,
+            loss=loss,
+            second_order=problem.second_order,
+        )
     )
 
 

@@ -14,7 +14,7 @@ from convgrad_cli.geometry.validation import by_x
 from convgrad_cli.render import selection
 from convgrad_cli.render.check import parts as check_parts
 from convgrad_cli.render.matrices import draw, pictures_of, summary_line
-from convgrad_cli.render.names import closeness, indexed, loss_text
+from convgrad_cli.render.names import closeness, indexed, loss_lines
 from convgrad_cli.render.numbers import aligned
 from convgrad_cli.render.palette import BAD, role
 from convgrad_cli.render.rows import BOLD, DIM, coloured, rows_of, table_of
@@ -97,11 +97,11 @@ def _header(report: Report, style: Style) -> Iterator[RenderableType]:
     for letter, shape in (("x", report.spec.input_shape), ("w", report.spec.weight_shape)):
         sizes.append(letter, role(letter)).append(f" {by_x(shape)}   ")
     sizes.append("y", role("y")).append(f" {by_x(report.spec.output_shape)}   ")
-    if report.check is None and not report.second_order:
-        sizes.append(loss_text(report, style.precision))
+    lines = [] if report.check is not None else loss_lines(report, style.precision)
+    if len(lines) == 1:
+        sizes.append(lines.pop())
     yield sizes
-    if report.check is None and report.second_order:
-        yield Text(loss_text(report, style.precision))
+    yield from map(Text, lines)
 
 
 def _tensors(report: Report, style: Style) -> Iterator[RenderableType]:
