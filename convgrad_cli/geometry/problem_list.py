@@ -23,6 +23,7 @@ from convgrad_cli.safe import safe
 DEEPEST = 20  # lists within lists
 _SHELL = {"cd", "echo", "exit", "export", "set", "source", "unset"}
 _COMMENT = re.compile(r"(?:^|(?<=\s))#.*")
+_WORD = re.compile(r'(?:[^\s"]|"[^"]*")+')
 _ASSIGNMENT = re.compile(r"\w+=\S*")
 
 
@@ -84,7 +85,7 @@ class _Reader:
         for line, text in logical_lines(lines):
             first, *_ = text.split(maxsplit=1)
             # benchdnn's words each stand for themselves; every other notation has spaces of its own.
-            words = text.split() if first.startswith("-") or language(first) == "benchdnn" else [text]
+            words = _words(text) if first.startswith("-") or language(first) == "benchdnn" else [text]
             for word in words:
                 try:
                     yield from self._word(word, sources, line)
@@ -161,6 +162,11 @@ def logical_lines(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
             yield from _joined(start, pieces)
             pieces = [""]
     yield from _joined(start, pieces)
+
+
+def _words(text: str) -> list[str]:
+    """The words of a line; a name in quotes may have spaces in it, as --layer takes it."""
+    return _WORD.findall(text) if text.count('"') % 2 == 0 else text.split()
 
 
 def _joined(line: int, pieces: list[str]) -> Iterator[tuple[int, str]]:

@@ -205,3 +205,9 @@ def test_what_a_list_holds_cannot_write_to_a_terminal():
     found = read("\x1b[31mred\x1b[0m\n--\x1b[2J=1 " + ONE)
     assert len(told(found)) == 2
     assert "\x1b" not in "".join(message for message, _ in told(found))
+
+
+def test_a_name_in_quotes_may_have_spaces():
+    found = list(read_problems(['ic1ih3oc1kh2n"one two"  ic1ih4oc1kh2n"three"'], "list", dict))
+    assert [one.name for one in found] == ["one two", "three"]
+    assert read_layer(found[0].text).name == "one two"
