@@ -186,7 +186,7 @@ def _maker(
 
     def make(flat: int) -> Element:
         index = index_at(flat, routes["expected"].shape)
-        return element(spec, operand, index, letters, routes, operands.ones, *judged(flat))
+        return element(spec, operand, index, operands, letters, routes, *judged(flat))
 
     return make
 
