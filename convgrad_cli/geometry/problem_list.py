@@ -23,13 +23,14 @@ from convgrad_cli.safe import safe
 DEEPEST = 20  # lists within lists
 _SHELL = {"cd", "echo", "exit", "export", "set", "source", "unset"}
 _COMMENT = re.compile(r"(?:^|(?<=\s))#.*")
+_PROGRAM = re.compile(r"^\S*MIOpenDriver\s+")
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*")+')
 _ASSIGNMENT = re.compile(r"\w+=\S*")
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A problem of a list; `text` can be given to --layer, `name` is its own or else what stands in the list."""
+    """A problem of a list; `text` can be given to --layer, `name` is its own or else what the list says of it."""
 
     name: str
     text: str
@@ -178,7 +179,9 @@ def _joined(line: int, pieces: list[str]) -> Iterator[tuple[int, str]]:
 
 
 def _listed(said: LayerText, word: str, source: str, line: int, text: str | None = None) -> Listed:
-    return Listed(said.name or word, text or word, said.spec, said.dtype, said.directions, source, line)
+    return Listed(
+        said.name or _PROGRAM.sub("", word), text or word, said.spec, said.dtype, said.directions, source, line
+    )
 
 
 def _reason(error: Exception) -> str:

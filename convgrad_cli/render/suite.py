@@ -14,6 +14,7 @@ from xml.etree.ElementTree import Element, SubElement
 from rich.console import RenderableType
 from rich.padding import Padding
 from rich.style import Style as RichStyle
+from rich.table import Column, Table
 from rich.text import Text
 
 from convgrad_cli import __version__
@@ -61,15 +62,17 @@ def table(rows: Rows, tally: Tally, style: Style) -> Iterator[str]:
 
 def _lines(row: Row, width: int, below: bool) -> Iterator[RenderableType]:
     label, bold = safe(row.label, SENTENCE), RichStyle(bold=True, color=COLOURS.get(row.verdict))
-    line = Text().append(row.verdict.ljust(10), bold).append(f"  {label.ljust(0 if below else width)}")
     numbers = f"{_ratio(row):>7}  {row.seconds:7.3f}"
     sampled = f"{row.sampled} sampled" if row.sampled else ""
     if below:
+        line = Table.grid(Column(width=10), Column(overflow="fold"), padding=(0, 2, 0, 0))
+        line.add_row(Text(row.verdict, bold), Text(label))
         yield line
         bound = "" if row.ratio is None else f"{_ratio(row)} x bound, "
         yield _below(f"{bound}{row.seconds:.3f} s{', ' * bool(sampled)}{sampled}")
     else:
-        yield line.append(f"  {numbers}").append("  " * bool(sampled) + sampled, DIM)
+        start = Text().append(row.verdict.ljust(10), bold).append(f"  {label.ljust(width)}")
+        yield start.append(f"  {numbers}").append("  " * bool(sampled) + sampled, DIM)
     if row.verdict != "PASS":
         yield from map(_below, _reasons(row))
 
