@@ -26,6 +26,7 @@ from convgrad_cli.render.json import row_object
 from convgrad_cli.render.latex import COLUMN, PAGE, PASTE
 from convgrad_cli.render.latex import prose as latex_prose
 from convgrad_cli.render.markdown import prose
+from convgrad_cli.render.roll import Entry, Roll, roll_page
 from convgrad_cli.render.rows import DIM
 from convgrad_cli.render.style import SENTENCE, Style
 from convgrad_cli.render.terminal import printed
@@ -170,6 +171,25 @@ def latex(rows: Rows, tally: Tally, style: Style) -> Iterator[str]:
     yield f"\n{{\\raggedright\\noindent {latex_prose(_total(tally).plain)}\\par}}\n"
 
 
+def html(rows: Rows, tally: Tally, style: Style) -> Iterator[str]:
+    """One page to sort and to filter, in which each problem opens."""
+    lines = [_roll_line(row) for row in rows]
+    heads = ("layer", "input"), ("x bound", "seconds", "multiply-adds")
+    facts = _total(tally).plain.split("  ")
+    yield from roll_page(Roll("suite", f"{tally.done:,} problems", facts, "problems", *heads, lines), style)
+
+
+def _roll_line(row: Row) -> Entry:
+    layer, size = row.spec.layer_text(), by_x(row.spec.input_shape)
+    numbers = (_ratio(row), f"{row.seconds:.3f}", f"{row.spec.macs:,}")
+    sampled = f"{row.sampled} elements of each tensor" if row.sampled else ""
+    facts = [("problem", row.problem), ("from", row.place), ("layer", f"{layer}, x {size}"), ("dtype", row.dtype)]
+    facts += [("code", row.target), ("settings", row.settings), ("judged", sampled)]
+    return Entry(
+        row.label, row.verdict, row.reason, (layer, size), numbers, facts, row.verdicts, row.conditions, row.again
+    )
+
+
 def _pages(rows: Rows) -> Iterator[list[Row]]:
     """The rows in runs that fit a page of LaTeX, a line for each COLUMN characters."""
     page: list[Row] = []
@@ -223,5 +243,5 @@ def _ratio(row: Row) -> str:
 
 
 RENDERERS: dict[str, Callable[[Rows, Tally, Style], Iterator[str]]] = {
-    found.__name__: found for found in (table, plain, json, jsonl, csv, markdown, latex, junit, github)
+    found.__name__: found for found in (table, plain, json, jsonl, csv, markdown, latex, html, junit, github)
 }
