@@ -215,7 +215,7 @@ def _cluster(address: str, jobs: int) -> Iterator[tuple[Executor, int]]:
         distributed: Any = import_module("distributed")
     except ImportError:
         raise ConvGradError("--cluster needs Dask's distributed; pip install 'convgrad[cluster]'") from None
-    for name in ("distributed", "distributed.client"):
+    for name in ("distributed", "distributed.client", "tornado.application", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # what matters of it is raised
     local = None
     try:
