@@ -239,7 +239,11 @@ class Tally:
 
 @dataclass(frozen=True)
 class Report:
-    """What one command found. `print(report)` shows it, `to_dict()` is the JSON document."""
+    """What one command found. `print(report)` shows it, `to_dict()` is the JSON document.
+
+    `second_order` is the expression of S, whose gradients the report is about, and `loss_value` its value; "" where it
+    is about those of the loss.
+    """
 
     command: str
     version: str
@@ -256,6 +260,7 @@ class Report:
     notes: tuple[str, ...] = ()
     check: Check | None = None
     steps: tuple[Step, ...] = ()
+    second_order: str = ""
 
     @property
     def exit_code(self) -> int:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from typer import BadParameter, Option
 
-from convgrad_cli.cli.options import LayerOptions, NumberOptions, OutputOptions, takes
+from convgrad_cli.cli.options import LayerOptions, NumberOptions, OutputOptions, SecondOrderOptions, takes
 from convgrad_cli.safe import safe
 
 
@@ -15,10 +15,11 @@ def _speed(text: str) -> float:
         raise BadParameter(f"{safe(text)!r} is not a number") from None
 
 
-@takes(layer=LayerOptions, numbers=NumberOptions, output=OutputOptions)
+@takes(layer=LayerOptions, numbers=NumberOptions, second=SecondOrderOptions, output=OutputOptions)
 def command(
     layer: LayerOptions,
     numbers: NumberOptions,
+    second: SecondOrderOptions,
     output: OutputOptions,
     at: Annotated[
         str | None,
@@ -39,7 +40,7 @@ def command(
     ] = None,
 ) -> int:  # fmt: skip
     """Tell, step by step, why a gradient is what it is: the whole story, or one element with --at."""
-    from convgrad_cli.cli.output import check_output, show
+    from convgrad_cli.cli.output import check_output, refuse_second_order, show
     from convgrad_cli.cli.progress import progress
     from convgrad_cli.cli.request import read_problem
     from convgrad_cli.geometry.notation import parse_element
@@ -48,10 +49,12 @@ def command(
     if play or speed is not None:
         from convgrad_cli.cli.play import check_play, show_play
 
-        check_play(play, speed, {"--at": at, "--autograd": autograd}, output)
+        check_play(play, speed, {"--at": at, "--autograd": autograd, "--second-order": second.asked}, output)
         return show_play(layer, numbers, output, speed)
-    element = None if at is None else parse_element(at)
-    problem = read_problem(layer, numbers)
+    if second.asked:
+        refuse_second_order(output)
+    element = None if at is None else parse_element(at, second_order=second.asked)
+    problem = read_problem(layer, numbers, second=second)
     # Only now is torch needed: what is wrong with the request has been said without it.
     from convgrad_cli.commands.explain import explain_problem
 

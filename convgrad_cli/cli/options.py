@@ -13,6 +13,7 @@ from convgrad_cli.render.style import FORMATS, NAMES
 from convgrad_cli.safe import safe
 
 LAYER, NUMBERS, RUN, OUTPUT = "Layer", "Numbers", "Run", "Output"
+SECOND_ORDER = "Second order"
 
 
 def option(panel: str, *flags: str, help: str, metavar: str | None = None, **rest: Any) -> Any:
@@ -158,6 +159,32 @@ class ScreenOptions:
     color: Color = "auto"
     ascii: Ascii = False
     version: Version = False
+
+
+@dataclass(frozen=True)
+class SecondOrderOptions:
+    """Gradients of gradients, and the cotangents they are taken with."""
+
+    second_order: Annotated[
+        bool,
+        option(
+            SECOND_ORDER,
+            "--second-order",
+            help="Gradients of the gradients: of S = (ggx * dL/dx).sum() + (ggw * dL/dw).sum() + (ggb * dL/db).sum().",
+        ),
+    ] = False
+    ggx: Annotated[
+        str | None,
+        option(
+            SECOND_ORDER, "--ggx", metavar="SOURCE", help="Implies --second-order, as the next two. Default: randn."
+        ),
+    ] = None
+    ggw: Annotated[str | None, option(SECOND_ORDER, "--ggw", metavar="SOURCE", help="Default: randn.")] = None
+    ggb: Annotated[str | None, option(SECOND_ORDER, "--ggb", metavar="SOURCE", help="Default: randn.")] = None
+
+    @property
+    def asked(self) -> bool:
+        return self.second_order or any(text is not None for text in (self.ggx, self.ggw, self.ggb))
 
 
 @dataclass(frozen=True)
