@@ -27,6 +27,20 @@ $ inspect --bias=1
 Option '--bias' does not take a value. Try convgrad inspect --help
 $ doctor layer
 Got unexpected extra argument(s) (layer). Try convgrad doctor --help
+$ explain --speed 2
+--speed is that of --play; add --play, or drop --speed
+$ explain --play --speed 0
+--speed must be from 0.1 to 20 placements a second, not 0
+$ explain --play --speed nan
+--speed must be from 0.1 to 20 placements a second, not nan
+$ explain --play --speed fast
+Invalid value for '--speed': 'fast' is not a number. Try convgrad explain --help
+$ explain --play --at weight:0,0,0,0
+--play shows the whole layer on a full screen; drop --at, or --play
+$ explain --play -f json
+--play shows the whole layer on a full screen; drop --format, or --play
+$ explain --play
+explain --play needs a terminal, and standard input is none; use convgrad explain there
 $ inspect --groups two
 Invalid value for '--groups': 'two' is not a whole number. Try convgrad inspect --help
 $ inspect --seed 1.5
