@@ -315,6 +315,10 @@ $ inspect --second-order -f html
 -f html draws no second order; use -f markdown, latex or json
 $ inspect --ggx ones -o page.html
 -f html draws no second order; use -f markdown, latex or json
+$ explain --second-order --at g:0,0,0,0 -f svg
+-f svg draws no second order; use -f markdown, latex or json
+$ inspect --second-order -f png
+-f png draws no second order; use -f markdown, latex or json
 $ inspect --second-order --as torch
 --as prints the layer alone, which has no order; drop --second-order or --as
 $ explain --second-order
