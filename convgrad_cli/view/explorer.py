@@ -159,7 +159,7 @@ class Explorer:
         shown = board(Scene(Numbers(self.report), self.light, at, self.place.pick, style), width, room)
         element = places.element_at(self.report, self.place)
         below = formula_lines(self.report, element, width, style, self.pinned)
-        shown = stacked(above, shown, room, below, self._last(), height)
+        shown = stacked(above, shown, below, self._last(), height)
         said = [Text(part, RichStyle(color=BAD if style.color else None, bold=True)) for part in wrap(self.said, width)]
         if said:  # over the last lines, where they are empty or not
             shown.lines[height - 1 - len(said) : height - 1] = said

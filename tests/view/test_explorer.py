@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from full_screen import explorer, pressed
 
-from convgrad_cli.commands.arguments import problem_from
-from convgrad_cli.commands.inspect import changed, inspect_problem
-from convgrad_cli.commands.play import played
 from convgrad_cli.render.style import Style
-from convgrad_cli.view.explorer import Explorer, Lab, start
+from convgrad_cli.view.explorer import Explorer
 from convgrad_cli.view.light import TENSORS
 
 LAYERS = {
@@ -27,25 +25,8 @@ LAYERS = {
 PLAIN = Style()
 
 
-def explorer(**options) -> Explorer:
-    problem = problem_from(None, options)
-    lab = Lab(
-        inspect=lambda report, changes, tell: inspect_problem(changed(problem, report.spec, changes), tell),
-        play=lambda report: played(changed(problem, report.spec, {}), report),
-    )
-    return start(lab, inspect_problem(problem))
-
-
 def text(shown: Any, width: int = 80, height: int = 24) -> str:
     return "\n".join(line.plain.rstrip() for line in shown.screen(width, height, PLAIN).lines)
-
-
-def pressed(shown: Any, *keys: str) -> Any:
-    for key in keys:
-        shown = shown.pressed(key)
-        if isinstance(shown, Explorer) and shown.wanted:
-            shown = shown.answered(shown.wanted, shown.computed(lambda share: None))
-    return shown
 
 
 def lit_cells(shown: Explorer) -> set:
@@ -92,13 +73,13 @@ g[0,0]   x.grad[0,0]    w.grad[0,0]
  1  1      4  10   6     24  28
            3   7   4
 
-
-
-
-
 w.grad[0,0,0,1]   autograd 16   by hand 16   agree
 = x[0,0,0:2,1:3].sum()
 = 2 + 3 + 5 + 6
+
+
+
+
 
 
 
