@@ -15,9 +15,10 @@ from convgrad_cli.render.palette import BAD
 from convgrad_cli.render.style import Style
 from convgrad_cli.report import Report
 from convgrad_cli.view import places
-from convgrad_cli.view.board import Board, Scene, board
+from convgrad_cli.view.board import Board, board
 from convgrad_cli.view.light import Light, light_at, light_of
 from convgrad_cli.view.numbers import Numbers
+from convgrad_cli.view.panes import Scene
 from convgrad_cli.view.places import Place
 from convgrad_cli.view.player import Player, play
 from convgrad_cli.view.sheet import page_of, sheet, stacked, too_small

@@ -15,9 +15,10 @@ from convgrad_cli.render.palette import role
 from convgrad_cli.render.rows import FITTING_TERMS
 from convgrad_cli.render.style import Style
 from convgrad_cli.report import Report, Step
-from convgrad_cli.view.board import Board, Scene, board
+from convgrad_cli.view.board import Board, board
 from convgrad_cli.view.light import Light, light, written_to
 from convgrad_cli.view.numbers import Course, Moment
+from convgrad_cli.view.panes import Scene
 from convgrad_cli.view.places import Index
 from convgrad_cli.view.sheet import page_of, sheet, stacked, too_small
 from convgrad_cli.view.words import BOLD, DIM, folded, layer_line

@@ -10,6 +10,7 @@ from full_screen import explorer, pressed
 from convgrad_cli.render.style import Style
 from convgrad_cli.view.explorer import Explorer
 from convgrad_cli.view.light import TENSORS
+from convgrad_cli.view.places import flat
 
 LAYERS = {
     "plain": {"input_size": 3, "kernel_size": 2, "loss": "mean"},
@@ -165,6 +166,23 @@ def test_the_window_follows_the_cursor():
     shown = pressed(shown, "2", *["down"] * 20, *["right"] * 25)
     assert ">" in text(shown)
     assert any("x.grad[0,0,1" in line for line in text(shown).split("\n"))
+
+
+@pytest.mark.parametrize("loss", ["sum", "mean"])
+def test_in_a_window_every_number_stands_where_its_cell_is(loss):
+    """Among 3,200 numbers some are too small for two decimals: these alone are scientific, and columns stay straight."""
+    shown = explorer(input_size=40, kernel_size=3, in_channels=2, out_channels=2, padding=1, bias=True, loss=loss)
+    for keys in ("", "1 down right", "2 down down right", "2 end"):
+        screen = pressed(shown, *keys.split()).screen(80, 24, PLAIN)
+        for cell in screen.cells:
+            drawn = screen.lines[cell.line].plain[cell.start : cell.stop]
+            number = float(drawn[1:-1])
+            assert drawn[0] + drawn[-1] in ("  ", "[]", "><")
+            tensor = shown.report.tensors[cell.tensor]
+            value = tensor.values[flat(cell.entry, tensor.shape)]
+            assert number == pytest.approx(value, abs=0.5e-2, rel=0.06)
+            assert bool(number) == bool(value)
+    assert "[8.9e-4]" in text(shown)
 
 
 def test_without_colour_nothing_is_coloured():
