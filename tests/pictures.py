@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
 import convgrad_cli
+from convgrad_cli.render import svg
 from convgrad_cli.render.style import Style
 from convgrad_cli.render.terminal import parts
 from convgrad_cli.report import Report
@@ -115,7 +116,15 @@ def checked() -> str:
     return picture(shown, "convgrad check mine.py::backward --size 7 --kernel 3 --stride 2 --padding 1 --bias")
 
 
+def figure() -> str:
+    """Every gradient of the README's notebook example, as `-o figure.svg` draws it."""
+    x = "1.8676 -0.2631 -0.2380; 1.0669 0.5283 -1.2112; 1.1241 -0.1771 1.3998"
+    report = convgrad_cli.inspect(input=x, weight="0.0848 -0.0717; -0.2816 0.3315", bias="-0.0465")
+    return "".join(svg.render(report, Style()))
+
+
 PICTURES = {
+    "figure": figure,
     "inspect": lambda: picture(
         convgrad_cli.inspect(input_size=3, kernel_size=2), "convgrad inspect --size 3 --kernel 2"
     ),

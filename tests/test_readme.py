@@ -99,6 +99,7 @@ def test_the_readme_shows_the_figures_of_the_studies():
     assert markdown(caught) in text
     named = json.loads((results / "diagnosed.json").read_text(encoding="utf-8"))
     assert f"\n\n{diagnosed.markdown(named)}\n" in text
+    assert f"\n\n{diagnosed.reports_markdown(named)}\n" in text
     study = json.loads((results / "false-alarms.json").read_text(encoding="utf-8"))
     counts = {name: sum(row[name] for row in study["rows"]) for name in ("FAIL", "SUSPECT")}
     said = f"{study['tensors']:,} correct tensors: {counts['FAIL']} FAIL, {counts['SUSPECT']} SUSPECT"
@@ -151,7 +152,7 @@ if __name__ == "__main__":  # writes what commands print today, and figures, int
         for command, shown in sessions():
             text = text.replace(f"$ {command}\n{shown}", f"$ {command}\n{run(command, Path(folder))}", 1)
     study = json.loads((ROOT / "tests" / "benchmarks" / "results" / "diagnosed.json").read_text(encoding="utf-8"))
-    for table in (*figures(), diagnosed.markdown(study)):
+    for table in (*figures(), diagnosed.markdown(study), diagnosed.reports_markdown(study)):
         head = re.escape(table.partition("\n")[0])
         text = re.sub(rf"^{head}\n(\|.*\n)*", lambda _, table=table: table, text, flags=re.MULTILINE)
     README.write_text(text, encoding="utf-8")

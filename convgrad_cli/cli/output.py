@@ -21,11 +21,14 @@ from convgrad_cli.render.style import FORMATS, NAMES, SECOND_NAMES, SENTENCE, SU
 from convgrad_cli.report import Report
 from convgrad_cli.safe import safe
 
+Piece = str | bytes  # of what a format writes: text, or an image
+
 
 def check_output(options: OutputOptions) -> tuple[str, Style]:
     """The format and style that the options ask for, so that a wrong one is refused before any work is done."""
     to_file = options.output not in (None, "-")
     name = _format(options, to_file)
+    _check_image(name, to_file)
     color = wants_color(options.color, os.environ, sys.stdout.isatty() and not to_file)
     if to_file and options.color != "always":
         color = False
@@ -80,12 +83,12 @@ def show(report: Report, options: OutputOptions) -> int:
     """Render `report` as the options ask, print or write it, and return its exit status."""
     name, style = check_output(options)
     _check_only(report, name, style)
-    pieces: Iterable[str] = import_module(f"convgrad_cli.render.{_MODULES.get(name, name)}").render(report, style)
+    pieces: Iterable[Piece] = import_module(f"convgrad_cli.render.{_MODULES.get(name, name)}").render(report, style)
     show_pieces(pieces, report.notes, options)
     return report.exit_code
 
 
-def show_pieces(pieces: Iterable[str], notes: Iterable[str], options: OutputOptions) -> None:
+def show_pieces(pieces: Iterable[Piece], notes: Iterable[str], options: OutputOptions) -> None:
     """Print or write the text, and the notes to standard error."""
     if options.output in (None, "-"):
         print_pieces(pieces)
@@ -111,7 +114,7 @@ def show_line(text: str, options: OutputOptions) -> int:
     return OK
 
 
-def print_pieces(pieces: Iterable[str], *, at_once: bool = False) -> None:
+def print_pieces(pieces: Iterable[Piece], *, at_once: bool = False) -> None:
     """Write to standard output as the pieces come; characters that its encoding lacks are written as escapes.
 
     `at_once`: nothing waits for the next piece.
@@ -119,7 +122,7 @@ def print_pieces(pieces: Iterable[str], *, at_once: bool = False) -> None:
     with contextlib.suppress(AttributeError):
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     for piece in pieces:
-        sys.stdout.write(piece)
+        (sys.stdout.buffer if isinstance(piece, bytes) else sys.stdout).write(piece)  # type: ignore[arg-type]
         if at_once:
             sys.stdout.flush()
     sys.stdout.flush()
@@ -142,24 +145,24 @@ def check_writable(path: str, option: str = "--output") -> None:
         raise ConvGradError(f"{option} {safe(path)}: {safe(getattr(error, 'strerror', None) or str(error))}") from None
 
 
-def write_file(path: str, pieces: Iterable[str]) -> None:
+def write_file(path: str, pieces: Iterable[Piece]) -> None:
     """Write a file that is either whole or untouched: a temporary one beside it, flushed to disk, then renamed."""
     try:
         special = os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode)
         # A link stays a link; what it points to is replaced.
-        with open(path, "w", encoding="utf-8") if special else _replacing(Path(path).resolve()) as file:
+        with open(path, "wb") if special else _replacing(Path(path).resolve()) as file:
             for piece in pieces:
-                file.write(piece)
+                file.write(piece if isinstance(piece, bytes) else piece.encode())
     except OSError as error:
         raise ConvGradError(f"--output {safe(path)}: {error.strerror or error}") from None
 
 
 @contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[IO[str]]:
+def _replacing(target: Path) -> Iterator[IO[bytes]]:
     mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask()
     descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".tmp", dir=target.parent)
     try:
-        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
+        with open(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fchmod(file.fileno(), mode)
@@ -197,6 +200,16 @@ def _format(options: OutputOptions, to_file: bool) -> str:
     return SUFFIXES[suffix]
 
 
+def _check_image(name: str, to_file: bool) -> None:
+    """Refuse pixels that could not be drawn, or that a terminal would show as noise."""
+    if name != "png":
+        return
+    if not to_file and sys.stdout.isatty():
+        raise ConvGradError("--format png is an image, and this is a terminal; name a file: -o figure.png")
+    if missing := import_module("convgrad_cli.render.png").missing():
+        raise ConvGradError(f"--format png needs {missing}; or write -o figure.svg, which needs nothing")
+
+
 def _check_only(report: Report, name: str, style: Style) -> None:
     """Refuse a name of --only of which the format would show nothing; an empty answer looks like a right one."""
     there = _tensors_shown(report, name)
@@ -216,7 +229,7 @@ def _tensors_shown(report: Report, name: str) -> list[str]:
     if name in ("junit", "github") or (name == "plain" and judged):
         return judged or [comparison.tensor for comparison in report.comparisons]
     tables = [table.tensor for table in report.tables]
-    if name in ("csv", "jsonl"):
+    if name in ("csv", "jsonl", "svg", "png"):
         return tables
     return list(dict.fromkeys([*judged, *tables, *report.tensors]))
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from convgrad_cli.commands.target_options import TargetOptions
-from convgrad_cli.commands.typed import command_line
+from convgrad_cli.commands.typed import command_line, python_line
 from convgrad_cli.findings import Check, Diagnosis, ErrorMap, Fault, Finding, Recovery
 from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.geometry.spec import ConvSpec
@@ -53,11 +53,19 @@ def describe_diagnosis(found: Found, asked: TargetOptions, dtype: str, seed: int
         recovered=tuple(
             Recovery(_tensor(one.operand), one.index, one.right, one.yours, one.difference) for one in found.recovered
         ),
-        hidden=tuple(f"{_tensor(operand)}: {why}" for operand, why in found.hidden.items()),
-        smallest=command_line(asked, found.smallest, dtype, seed) if found.smallest else "",
+        hidden=tuple(f"{_tensor(operand)}: {why}" for operand, why in found.hidden),
+        smallest=_line(found, asked, dtype, seed),
         boundary=found.boundary,
         calls=found.calls,
     )
+
+
+def _line(found: Found, asked: TargetOptions, dtype: str, seed: int) -> str:
+    """What to type, or to call where the target is a function of this process, to see the fault on a smallest layer."""
+    if found.smallest is None:
+        return ""
+    said = (asked, found.smallest, found.fills, dtype, seed)
+    return command_line(*said) or python_line(*said)
 
 
 def graded_check(check: Check, graded: Sequence[Graded]) -> Check:

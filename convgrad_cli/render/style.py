@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-FORMATS = ("table", "plain", "json", "jsonl", "csv", "markdown", "latex", "html", "junit", "github")
+FORMATS = ("table", "plain", "json", "jsonl", "csv", "markdown", "latex", "html", "svg", "png", "junit", "github")
 SUFFIXES = {
     ".txt": "table",
     ".json": "json",
@@ -14,6 +14,8 @@ SUFFIXES = {
     ".md": "markdown",
     ".tex": "latex",
     ".html": "html",
+    ".svg": "svg",
+    ".png": "png",
     ".xml": "junit",
 }
 NAMES = ("input", "weight", "bias", "output", "grad_output", "grad_input", "grad_weight", "grad_bias")

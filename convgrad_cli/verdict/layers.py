@@ -182,6 +182,10 @@ def features(spec: ConvSpec) -> dict[str, bool]:
         "stride > kernel": any(s > k for s, k in zip(spec.stride, spec.kernel_size, strict=True)),
         "stride and dilation share a divisor": any(gcd(s, d) > 1 for s, d in pairs),
         "more than one output": max(spec.output_size) > 1,
+        "stride > 1 on an axis with more than one output": any(
+            axis.stride > 1 and axis.placements > 1 for axis in spec.axes
+        ),
+        "dilation > 1 on an axis with kernel > 1": any(axis.dilation > 1 and axis.taps > 1 for axis in spec.axes),
         "output_padding > 0": any(spec.output_padding),
         "bias": spec.bias,
     }

@@ -26,6 +26,7 @@ STARTS = {
     "markdown": "## `Conv2d(1, 1,",
     "latex": "%",
     "html": "<!doctype html>",
+    "svg": '<svg xmlns="http://www.w3.org/2000/svg" role="img"',
     "junit": '<?xml version="1.0" encoding="UTF-8"?>\n<testsuite name="convgrad"',
     "github": "::notice title=convgrad::",
 }
@@ -65,7 +66,7 @@ def test_a_long_sum_is_not_cut_in_a_pipe():
     assert max(map(len, narrow.splitlines())) <= 60
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "png"])  # pixels: test_figures.py
 def test_every_format_by_name_and_by_suffix(name, folder):
     shown = call("inspect", "-f", name)
     assert shown.status == 0

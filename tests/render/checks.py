@@ -10,7 +10,7 @@ from typing import Any
 
 from render.samples import HOSTILE, make_report
 
-from convgrad_cli.findings import Check, Finding, Verdict
+from convgrad_cli.findings import Check, Diagnosis, ErrorMap, Fault, Finding, Recovery, Verdict
 from convgrad_cli.report import Element, Report, Table
 
 PROBES = ("logic", "digits of x", "digits of g", "digits of w", "sums")
@@ -166,6 +166,20 @@ def hostile_check() -> Report:
     return replace(report, tables=tuple(tables), notes=HOSTILE, device="cuda:0 [/x]\x1b[2J", dtype="float32")
 
 
+def diagnosed() -> Report:
+    """What is wrong is known: the mistake, and of one element the right sum and the one that the code computes."""
+    fault = Fault(
+        "grad_weight", ("F2",), "with stride 1: the stride is ignored", "how the stride spreads the placements"
+    )
+    right, yours = "(x[:,0,0:3,0:3] * g[:,0,1:4,1:4]).sum()", "(x[:,0,0:2,0:3] * g[:,0,1:3,1:4]).sum()"
+    recovery = Recovery("grad_weight", (0, 0, 0, 0), right, yours, "3 missing: x[0,0,2,0] * g[0,0,3,1], ...")
+    drawn = ErrorMap("grad_weight", "w[0,0,:,:]", "the first of 3 kernel rows", ("###", "...", "..."))
+    smallest = "convgrad check mine.py::backward --size 2 --kernel 1 --stride 2"
+    boundary = ("wrong only if stride > 1",)
+    found = Diagnosis("Conv2d(2, 3, (3, 3))", (drawn,), (fault,), (recovery,), (), smallest, boundary, 88)
+    return _with(one_failing(), diagnosis=found)
+
+
 BUILDERS = (
     passing, failing, one_failing, rounding, on_a_probe, suspect, mistrusted, no_answer, only_an_error, misshapen,
     hostile_check,
@@ -247,7 +261,7 @@ def _rank(element: Element) -> float:
 
 def _reason(fault: str) -> str:
     if not fault:
-        return "elements are proved outside the rounding bound; operands rounded to TF32 would explain it"
+        return "3 of 4 elements are proved outside the rounding bound; operands rounded to TF32 would explain it"
     return f"the formula is wrong: {fault.partition(';')[0].removesuffix(' differ')} differ on exact integers"
 
 

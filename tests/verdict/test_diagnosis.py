@@ -62,11 +62,32 @@ def test_right_code_gets_no_diagnosis(one):
         assert not any(fault.equals for fault in report.diagnosis.faults)
 
 
-@pytest.mark.parametrize("one", REPORTS, ids=lambda one: one.name)
-def test_faults_of_public_reports_fail_with_a_diagnosis(one):
+SAID = {  # of each public report, what is said of its tensors
+    "pytorch#25101": "without the positions where a placement beyond the last would start, on the width only",
+    "pytorch#68868": "with group k of x begun at k times the output channels of a group",
+    "pytorch#50042": "with positions in the padded x compared with the size of x, so that the last are lost, on the "
+    "height only",
+    "NNlib#538": "with the samples before added to each: the buffer is not cleared between samples",
+    "pytorch#63314": "with stride 1: the stride is ignored",
+    "candle PR 2337": "with stride and dilation exchanged",
+    "pytorch#13008": "with dilation 1: the dilation is ignored",
+    "pytorch#68048": "operands are rounded: about 9 bits of them come back",
+    "mean for sum": "divided by N*Ho*Wo = 50: a mean where a sum is meant",
+    "iree-turbine PR 1223": "with stride and dilation exchanged",
+    "mxnet#15464": "depends on which other gradients are asked for",
+    "pytorch#64529": "is wrong with stride-0 g, channels_last g, sliced g and transposed g",
+    "nntrainer#705": "with the kernel not rotated",
+    "pytorch PR 51027": "with all sizes and settings in the order (width, height), and its memory read so",
+}
+
+
+@pytest.mark.parametrize("one", REPORTS, ids=lambda one: one.report)
+def test_what_is_said_of_the_faults_of_public_reports(one):
     report = diagnosed(one, one.layers[0])
     assert report.check.verdict == "FAIL"
-    assert report.diagnosis.maps or report.diagnosis.faults
+    said = {fault.tensor.removeprefix("grad_"): fault.words for fault in report.diagnosis.faults}
+    assert said == dict.fromkeys(one.wrong, SAID[one.report])
+    assert {kind for fault in report.diagnosis.faults for kind in fault.kinds} == set(one.classes)
 
 
 BACKWARD = """
@@ -122,6 +143,105 @@ def test_the_command_line_names_the_mistake_and_a_smallest_layer_that_shows_it(f
     again = call(*shlex.split(line)[1:])
     assert again.status == 1
     assert "with the kernel not rotated" in " ".join(again.out.split())
+    assert line.endswith("--x ones --w ramp --g ones")  # a kernel of ones looks the same rotated
+    numbers = again.out.partition("worst of")[2].splitlines()[1].split()
+    assert [float(number) for number in numbers[1:3]] == [2, 1]  # what ones and a ramp make of it
+
+
+def test_a_function_of_this_process_gets_a_call_that_shows_the_fault(folder):
+    namespace: dict = {}
+    exec((folder / "mine.py").read_text(), namespace)
+    line = convgrad_cli.check(namespace["backward"], "Conv2d(2, 3, 3)", input_size=5).diagnosis.smallest
+    assert line.startswith("convgrad_cli.check(backward, 'Conv2d(1, 1, ")
+    again = eval(line, {**namespace, "convgrad_cli": convgrad_cli})
+    assert again.check.verdict == "FAIL"
+    assert again.diagnosis.faults[0].words == "with the kernel not rotated"
+
+
+SAVED = ["--in-channels", "2", "--out-channels", "3", "--batch", "2", "--size", "6x5", "--kernel", "3x2", "--bias"]
+SPEC = {"in_channels": 2, "out_channels": 3, "batch_size": 2, "input_size": (6, 5), "kernel_size": (3, 2)}
+
+
+def saved(change, **operands):
+    """Files with x, w, g and gradients in float32, the latter after `change`."""
+    generator, spec = torch.Generator().manual_seed(7), make_spec(bias=True, **SPEC)
+    x, w, g = (torch.randn(spec.shape_of(name), generator=generator) for name in ("input", "weight", "output"))
+    tensors = {"x": x, "w": w, "g": g} | operands
+    leaves = [tensors[name].clone().requires_grad_() for name in "xw"]
+    y = torch.nn.functional.conv2d(*leaves, torch.zeros(3, requires_grad=True))
+    (y * tensors["g"]).sum().backward()
+    found = {"dx": leaves[0].grad, "dw": leaves[1].grad, "db": tensors["g"].sum((0, 2, 3))}
+    torch.save({**tensors, **change(tensors, found)}, "saved.pt")
+    given = [word for letter in "xwg" for word in (f"--{letter}", f"saved.pt::{letter}")]
+    return ["check", *given, "--b", "zeros", "--grad-input", "saved.pt::dx", "--grad-weight", "saved.pt::dw",
+            "--grad-bias", "saved.pt::db", "-f", "json"]  # fmt: skip
+
+
+def unrotated(tensors, found):
+    leaf = tensors["x"].clone().requires_grad_()
+    (torch.nn.functional.conv2d(leaf, tensors["w"].flip(2, 3)) * tensors["g"]).sum().backward()
+    return {"dx": leaf.grad, "dw": found["dw"], "db": found["db"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "tensor", "words", "kinds"),
+    [
+        (unrotated, "grad_input", "fits the reference with the kernel not rotated", ["F8"]),
+        (
+            lambda tensors, found: {**found, "dw": found["dw"] / 32},
+            "grad_weight",
+            "fits the reference divided by N*Ho*Wo = 32: a mean where a sum is meant",
+            ["F9"],
+        ),
+        (
+            lambda tensors, found: {**found, "dw": found["dw"] * 0.3},
+            "grad_weight",
+            "fits the reference multiplied by 0.3",
+            ["F9"],
+        ),
+        (
+            lambda tensors, found: {**found, "dw": -found["dw"].flip(2, 3)},
+            "grad_weight",
+            "fits the reference with w.grad",
+            ["F8", "F9"],
+        ),
+    ],
+    ids=["not rotated", "mean", "any factor", "two"],
+)
+def test_saved_gradients_fit_a_mistake_up_to_rounding(tmp_path, monkeypatch, change, tensor, words, kinds):
+    monkeypatch.chdir(tmp_path)
+    done = call(*saved(change))
+    assert done.status == 1, done.err
+    found = json.loads(done.out)["check"]["diagnosis"]
+    [fault] = found["faults"]
+    assert (fault["tensor"], fault["equals"]) == (tensor, False)
+    if kinds == ["F8", "F9"]:
+        assert fault["kinds"] == kinds
+        assert fault["words"].startswith("fits the reference with ")
+        assert fault["words"].endswith("and times -1: the sign is wrong")
+    else:
+        assert (fault["words"], fault["kinds"]) == (words, kinds)
+    assert (found["smallest"], found["boundary"], found["calls"], found["recovered"]) == ("", [], 0, [])
+
+
+def test_saved_gradients_that_nothing_fits_are_not_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = json.loads(call(*saved(lambda tensors, found: {**found, "dx": found["dx"] + 0.01})).out)
+    found = found["check"]["diagnosis"]
+    assert found["faults"] == []
+    assert found["hidden"] == ["grad_input: no mistake that has a name here gives these numbers, nor do two at once"]
+    assert [drawn["tensor"] for drawn in found["maps"]] == ["grad_input"]
+
+
+def test_numbers_that_are_too_simple_name_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spec = make_spec(bias=True, **SPEC)
+    ones = {letter: torch.ones(spec.shape_of(name)) for letter, name in (("x", "input"), ("w", "weight"))}
+    arguments = saved(lambda tensors, found: {**found, "dx": found["dx"] * 2}, g=torch.ones(spec.output_shape), **ones)
+    found = json.loads(call(*arguments).out)["check"]["diagnosis"]
+    [hidden] = found["hidden"]
+    assert "mistakes fit these numbers, which are too simple to tell them apart" in hidden
+    assert not found["faults"]
 
 
 def test_hints_give_away_a_step_at_a_time(folder):
