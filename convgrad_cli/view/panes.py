@@ -150,15 +150,18 @@ def _fit(scene: Scene, line: Sequence[Pane], width: int, most: int, precision: i
         pane.width = max(map(len, written(scene.numbers.scale(pane.tensor.name), precision))) + 2
     lit = [scene.light(pane.tensor.name).reach(pane.tensor.name, pane.lead) for pane in line]
     runs = [pane.runs(found or (range(1),) * pane.drawn) for pane, found in zip(line, lit, strict=True)]
+    room = width
     while True:
-        _cut(scene, line, shown, [across for _, across in runs], width)
+        _cut(scene, line, shown, [across for _, across in runs], room)
         for pane, (rows, across), columns, size in zip(line, runs, shown, whole, strict=True):
             pane.rows = _around(rows, min(most, len(pane.rows)), pane.size[0])
             pane.columns = _around(across, columns, size)
-        # Only now is it known which numbers are drawn, and how wide they are.
+        # Only now is it known which numbers are drawn, and how wide they and the labels are.
         wider = [max(pane.width, _cell(scene, pane, precision)) for pane in line]
-        if wider == [pane.width for pane in line]:
+        over = sum(pane.wide for pane in line) + GAP * (len(line) - 1) - width
+        if wider == [pane.width for pane in line] and (over <= 0 or max(shown) == 1):
             return
+        room -= max(over, 0)
         for pane, needed in zip(line, wider, strict=True):
             pane.width = needed
 

@@ -170,7 +170,7 @@ def test_the_window_follows_the_cursor():
 
 @pytest.mark.parametrize("loss", ["sum", "mean"])
 def test_in_a_window_every_number_stands_where_its_cell_is(loss):
-    """Among 3,200 numbers some are too small for two decimals: these alone are scientific, and columns stay straight."""
+    """Some of 3,200 numbers are too small for two decimals: these alone are scientific, and columns stay straight."""
     shown = explorer(input_size=40, kernel_size=3, in_channels=2, out_channels=2, padding=1, bias=True, loss=loss)
     for keys in ("", "1 down right", "2 down down right", "2 end"):
         screen = pressed(shown, *keys.split()).screen(80, 24, PLAIN)
