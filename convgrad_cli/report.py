@@ -300,7 +300,9 @@ class Report:
         return f"<convgrad {self.command} of {self.spec.layer_text()}{said}>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        from convgrad_cli.render.markdown import render as markdown
+        from convgrad_cli.render import html, markdown
+        from convgrad_cli.render.notebook import bundle
         from convgrad_cli.render.style import Style
 
-        return {"text/plain": str(self), "text/markdown": "".join(markdown(self, Style()))}
+        name = f"convgrad {self.command} of {self.spec.layer_text()}"
+        return bundle(html.render(self, Style()), markdown.render(self, Style()), str(self), name)

@@ -19,13 +19,13 @@ from convgrad_cli.verdict.diagnose import Graded
 from convgrad_cli.verdict.pattern import pattern
 
 CONCEPTS = {
-    "F0": "which entries take part in the sum",
+    "F0": "which entries take part in the sum, and for which entry",
     "F1": "what the floor in the output size leaves over: rows that the last placement does not reach",
     "F2": "how the stride spreads the placements: position = placement * stride + tap * dilation - padding",
     "F3": "stride moves the kernel, dilation spreads its taps; they are not the same",
     "F4": "how the dilation spreads the taps of the kernel",
     "F5": "a group's outputs see only the channels of that group",
-    "F6": "what happens at the border: padding is 0 in the sums, and is cropped from what is computed with it",
+    "F6": "the border: which rows and columns are the last, and that padding is 0 in sums and cropped from results",
     "F7": "which axis is which: height and width have settings and sizes of their own",
     "F8": "the order in which w and its memory are read: the input gradient needs the kernel rotated, axes transposed",
     "F9": "the loss: its gradient is g as it comes, not a multiple of it",

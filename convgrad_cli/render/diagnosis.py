@@ -71,8 +71,11 @@ def _classes(check: Check) -> Iterator[Line]:
     if good:
         yield "layers", f"right on {len(good)} of {len(check.classes)} classes: {'; '.join(good)}"
     together: dict[str, list[str]] = {}
-    for one in bad:
+    details: dict[str, str] = {}
+    for one in bad:  # of those that raised the same, with other sizes in the message, the first is quoted
         what = ", ".join(TITLES[name] for name in one.tensors) or safe(one.detail, SENTENCE)
-        together.setdefault(f"{one.outcome}  {what}", []).append(one.name)
-    for number, (what, names) in enumerate(together.items()):
-        yield ("" if good or number else "layers"), f"{what}: {'; '.join(names)}"
+        key = f"{one.outcome} {what.partition(': ')[0]}"
+        details.setdefault(key, f"{one.outcome}  {what}")
+        together.setdefault(key, []).append(one.name)
+    for number, (key, names) in enumerate(together.items()):
+        yield ("" if good or number else "layers"), f"{details[key]}: {'; '.join(names)}"

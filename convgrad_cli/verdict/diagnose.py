@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor, log2
 from time import perf_counter
+
+import torch
 
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.tensors.operands import Tensor
@@ -101,7 +103,7 @@ def _asked(bench: Bench, spec: ConvSpec, found: Examination) -> Diagnosis:
     named: list[Named] = []
     for name in wrong:
         if asked and name in asked.misshapen:
-            named.append(Named(name, ("F1",), _shape_words(study, name, asked.misshapen[name]), equals=False))
+            named.append(_misshapen(study, name, asked.misshapen[name]))
         elif guesses[name]:
             named.append(_named(bench.all_of(study), name, guesses[name], guesses[name][0].factor != ROUNDED))
         else:
@@ -133,7 +135,7 @@ def _read(bench: Bench, spec: ConvSpec, found: Examination) -> Diagnosis:
         if one.verdict != "FAIL":
             continue
         if name in asked.misshapen:
-            named.append(Named(name, ("F1",), _shape_words(spec, name, asked.misshapen[name]), equals=False))
+            named.append(_misshapen(spec, name, asked.misshapen[name]))
             continue
         declared = ARITHMETICS[one.declared]
         masks[name] = one.certificate.mask(declared) if one.certificate else actual[name] != actual[name]
@@ -163,6 +165,10 @@ def _unsteady(bench: Bench, spec: ConvSpec, name: str) -> Iterable[Named]:
         return
     grown, right = two.actual[name] - one.actual[name], one.right[name]
     if not bool(grown.any()):
+        nothing = replace(one.operands, grad_output=torch.zeros_like(one.operands.grad_output))
+        still = bench.call(spec, nothing)
+        if name != "output" and (still is None or name not in still.actual or bool(still.actual[name].any())):
+            return  # a gradient of zeros is 0 however it is rounded
         off = float(((one.actual[name] - right).abs().max() / right.abs().max()).nan_to_num(nan=1.0))
         if 0 < off < HARDLY:
             bits = floor(-log2(off))
@@ -202,20 +208,23 @@ def _kind(condition: str) -> tuple[str, str]:
     return KINDS.get(key, ("F12", f"is wrong with {condition}"))
 
 
-def _shape_words(spec: ConvSpec, name: str, shape: tuple[int, ...]) -> str:
+def _misshapen(spec: ConvSpec, name: str, shape: tuple[int, ...]) -> Named:
+    """What a wrong shape says of the mistake."""
     right = spec.shape_of(name)
     pads = [sum(pair) for pair in spec.padding]
     space, wanted = shape[-spec.dims :], right[-spec.dims :]
     rests = [(n + p - e) % s for n, p, e, s in zip(spec.input_size, pads, spec.kernel_extent, spec.stride, strict=True)]
     if len(shape) != len(right):
-        return f"has {len(shape)} axes, not {len(right)}"
+        return Named(name, ("F0",), f"has {len(shape)} axes, not {len(right)}", equals=False)
     if name == "input" and any(pads) and space == tuple(n + p for n, p in zip(wanted, pads, strict=False)):
-        return "has the size of the padded input: the padding is not cropped"
+        return Named(name, ("F6",), "has the size of the padded input: the padding is not cropped", equals=False)
     if name == "input" and any(rests) and space == tuple(n - r for n, r in zip(wanted, rests, strict=False)):
-        return "lacks the remainder of the stride: rows that no placement reaches, whose gradient is 0"
+        said = "lacks the remainder of the stride: rows that no placement reaches, whose gradient is 0"
+        return Named(name, ("F1",), said, equals=False)
     if sorted(shape) == sorted(right):
-        return "has its axes in another order"
-    return f"has the shape {'x'.join(map(str, shape))}, not {'x'.join(map(str, right))}"
+        return Named(name, ("F8",), "has its axes in another order", equals=False)
+    said = f"has the shape {'x'.join(map(str, shape))}, not {'x'.join(map(str, right))}"
+    return Named(name, ("F0",), said, equals=False)
 
 
 def _recovered(

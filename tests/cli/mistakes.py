@@ -261,9 +261,9 @@ $ explain --at bias:0
 $ explain --bias --at bias:1
 bias:1 is outside bias of shape 1
 $ inspect -f pdf
---format 'pdf' is not one of table, plain, json, jsonl, csv, markdown, latex, html, junit, github
+--format 'pdf' is not one of table, plain, json, jsonl, csv, markdown, latex, html, svg, png, junit, github
 $ inspect -o out.pdf
---output out.pdf: .pdf is not one of .txt, .json, .jsonl, .csv, .tsv, .md, .tex, .html, .xml; add --format
+--output out.pdf: .pdf is not one of .txt, .json, .jsonl, .csv, .tsv, .md, .tex, .html, .svg, .png, .xml; add --format
 $ inspect -o ''
 --output needs the name of a file, or - for standard output
 $ inspect -o .

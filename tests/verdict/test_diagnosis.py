@@ -272,6 +272,80 @@ def test_a_fault_of_one_class_is_found_without_a_layer(folder):
     assert "stride of its own on each axis" in done.out
 
 
+BARE = """
+import numpy as np
+
+def bare(x, w, b, g):
+    dx, dw = np.zeros_like(x), np.zeros_like(w)
+    for i, j in np.ndindex(*g.shape[2:]):
+        window = np.s_[:, :, i : i + w.shape[2], j : j + w.shape[3]]
+        dw += np.einsum("nchw,no->ochw", x[window], g[:, :, i, j])
+        dx[window] += np.einsum("ochw,no->nchw", w, g[:, :, i, j])
+    return dx, dw
+
+def mean(x, w, b, g):
+    dx, dw = bare(x, w, b, g)
+    return dx, dw / len(x)
+
+def added(x, w, b, g):
+    dx, dw = bare(x, w, b, g)
+    dx[0, 0, 0, 0] += 0.37 * abs(w).max() ** 2
+    return dx, dw
+
+def uncropped(x, w, b, g, *, padding):
+    (ph, pw) = padding
+    return bare(np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw))), w, b, g)
+
+def no_groups(x, w, b, g, *, groups):
+    if groups > 1:
+        raise ValueError(f"no groups of {x.shape[1] // groups}")
+    return bare(x, w, b, g)
+"""
+
+
+@pytest.fixture
+def bare(tmp_path, monkeypatch):
+    (tmp_path / "bare.py").write_text(BARE)
+    monkeypatch.chdir(tmp_path)
+
+    def check(name, *options):
+        return json.loads(call("check", f"bare.py::{name}", *options, "-f", "json").out)["check"]
+
+    return check
+
+
+def test_nothing_is_said_of_settings_that_the_code_does_not_take(bare):
+    [fault] = bare("mean")["diagnosis"]["faults"]
+    assert (fault["words"], fault["others"]) == ("divided by N = 2: a mean over the batch where a sum is meant", [])
+    smallest = bare("mean")["diagnosis"]["smallest"]
+    assert "--size 1 --kernel 1 --in-channels 1 --out-channels 1 --batch 2 --x ones --w ones --g ones" in smallest
+
+
+def test_what_no_rounding_can_be_is_not_called_rounding(bare):
+    found = bare("added", "--size", "6x5")["diagnosis"]
+    assert found["faults"] == []
+    assert found["hidden"] == [
+        "grad_input: no mistake that has a name here gives these numbers, nor do two at once",
+        "grad_input: its terms are not read out: it does not vanish where g is 0: it is not linear in it",
+    ]
+
+
+def test_a_wrong_shape_is_read(bare):
+    [fault] = bare("uncropped", "--size", "6x5", "--padding", "1")["diagnosis"]["faults"]
+    assert (fault["kinds"], fault["words"]) == (
+        ["F6"],
+        "has the size of the padded input: the padding is not cropped",
+    )
+
+
+def test_classes_that_raise_the_same_share_a_line(bare):
+    bare("mean")
+    done = call("check", "bare.py::no_groups")
+    assert done.status == 2
+    [line] = [line for line in done.out.splitlines() if "ERROR  bare.py" in line]
+    assert line.endswith("groups 2; groups 3, padding 1; depthwise; depthwise, two filters each") or "depthwise" in line
+
+
 def test_json_and_python_hold_the_same_diagnosis(folder):
     document = call("check", "mine.py::backward", *LAYER, "-f", "json")
     assert document.status == 1
