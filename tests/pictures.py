@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from full_screen import explorer, player, pressed, screen
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
@@ -66,9 +67,35 @@ def picture(report: Report, command: str) -> str:
     )
     for part in parts(report, Style(width=80, color="truecolor")):
         console.print(part, markup=False, emoji=False, highlight=False)
+    return as_svg(console, command)
+
+
+def as_svg(console: Console, command: str) -> str:
+    """What a console has recorded."""
     return console.export_svg(
         title=command, theme=THEME, code_format=TEMPLATE.replace("COMMAND", command), unique_id="convgrad"
     )
+
+
+def viewed() -> str:
+    """`convgrad view` with the cursor on an element of the input's gradient."""
+    shown = explorer(input_size=5, kernel_size=3, stride=2, padding=1)
+    shown = pressed(shown, "2", "down", "right", "right", "right")
+    return as_svg(screen(shown, 80, 24), "convgrad view --size 5 --kernel 3 --stride 2 --padding 1")
+
+
+def viewed_large() -> str:
+    """The same on a larger terminal: a transposed convolution with channels."""
+    shown = explorer(
+        transposed=True, input_size=3, kernel_size=3, stride=2, in_channels=2, out_channels=2, grad_output="randn"
+    )
+    command = "convgrad view --transposed --size 3 --kernel 3 --stride 2 --in-channels 2 --out-channels 2 --g randn"
+    return as_svg(screen(pressed(shown, "2", "c", "down", "right"), 120, 40), command)
+
+
+def played() -> str:
+    """`convgrad explain --play` amid the backward pass to the input."""
+    return as_svg(screen(pressed(player(input_size=4), *["right"] * 13), 80, 24), "convgrad explain --play --size 4")
 
 
 def backward(x, w, b, g, *, stride, padding):
@@ -108,6 +135,9 @@ PICTURES = {
         convgrad_cli.inspect(input_size=3, kernel_size=2), "convgrad inspect --size 3 --kernel 2"
     ),
     "check": checked,
+    "view": viewed,
+    "view-large": viewed_large,
+    "play": played,
     "explain-bias": lambda: picture(convgrad_cli.explain(bias=True), "convgrad explain --bias"),
 }
 

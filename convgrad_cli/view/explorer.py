@@ -15,9 +15,10 @@ from convgrad_cli.render.palette import BAD
 from convgrad_cli.render.style import Style
 from convgrad_cli.report import Report
 from convgrad_cli.view import places
-from convgrad_cli.view.board import Board, Scene, board
+from convgrad_cli.view.board import Board, board
 from convgrad_cli.view.light import Light, light_at, light_of
 from convgrad_cli.view.numbers import Numbers
+from convgrad_cli.view.panes import Scene
 from convgrad_cli.view.places import Place
 from convgrad_cli.view.player import Player, play
 from convgrad_cli.view.sheet import page_of, sheet, stacked, too_small
@@ -159,7 +160,7 @@ class Explorer:
         shown = board(Scene(Numbers(self.report), self.light, at, self.place.pick, style), width, room)
         element = places.element_at(self.report, self.place)
         below = formula_lines(self.report, element, width, style, self.pinned)
-        shown = stacked(above, shown, room, below, self._last(), height)
+        shown = stacked(above, shown, below, self._last(), height)
         said = [Text(part, RichStyle(color=BAD if style.color else None, bold=True)) for part in wrap(self.said, width)]
         if said:  # over the last lines, where they are empty or not
             shown.lines[height - 1 - len(said) : height - 1] = said

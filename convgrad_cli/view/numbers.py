@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from convgrad_cli.render.numbers import column, stored
+from convgrad_cli.render.numbers import WIDEST, column, stored
 from convgrad_cli.report import Report
 from convgrad_cli.view.places import Index, flat
 
@@ -97,11 +97,23 @@ def standing_for(values: Iterable[float]) -> list[float]:
 
 
 def written(values: Sequence[float], precision: int) -> list[str]:
-    """The numbers as a column; where that is scientific, as short as it still reads: 6.9e-4."""
+    """The numbers as a column, scientific ones as short as they still read: 6.9e-4.
+
+    Where a few are too small for the decimals that do for the others, only these few are scientific.
+    """
     texts = column(values, precision)
     if not any("e" in text for text in texts):
         return texts
-    short = column(values, max(precision - 1, 1))
+    fixed = [f"{value + 0.0:.{precision}f}" for value in values]
+    short = [_short(text, value) for text, value in zip(column(values, max(precision - 1, 1)), values, strict=True)]
+    largest = max((abs(value) for value in values if isfinite(value)), default=0.0)
+    if not 10.0 ** -max(precision - 1, 1) <= largest < WIDEST:
+        return short
     return [
-        "0" if value == 0 else re.sub(r"e\+?(-?)0*(?=\d)", r"e\1", t) for value, t in zip(values, short, strict=True)
+        _short(f"{value:.1e}", value) if value and isfinite(value) and not float(text) else text
+        for text, value in zip(fixed, values, strict=True)
     ]
+
+
+def _short(text: str, value: float) -> str:
+    return "0" if value == 0 else re.sub(r"e\+?(-?)0*(?=\d)", r"e\1", text)

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 from rich.style import Style as RichStyle
 from rich.text import Text
 
+from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.render.numbers import number, sum_of_terms
 from convgrad_cli.render.palette import role
-from convgrad_cli.render.rows import FITTING_TERMS, coloured
+from convgrad_cli.render.rows import FITTING_TERMS
 from convgrad_cli.render.style import Style
 from convgrad_cli.report import Report, Step
-from convgrad_cli.view.board import Board, Scene, board
+from convgrad_cli.view.board import Board, board
 from convgrad_cli.view.light import Light, light, written_to
 from convgrad_cli.view.numbers import Course, Moment
+from convgrad_cli.view.panes import Scene
 from convgrad_cli.view.places import Index
 from convgrad_cli.view.sheet import page_of, sheet, stacked, too_small
 from convgrad_cli.view.words import BOLD, DIM, folded, layer_line
@@ -139,7 +141,7 @@ class Player:
         room = height - len(above) - BELOW - 2
         scene = Scene(Moment(self.report, self.course, self.number), self.read, self.made, self.pick, style)
         keys = f"{KEYS}{'q quit' if self.back is None else 'esc back'}"
-        return stacked(above, board(scene, width, room), room, self._below(width, style), Text(keys, DIM), height)
+        return stacked(above, board(scene, width, room), self._below(width, style), Text(keys, DIM), height)
 
     @property
     def _letter(self) -> str:
@@ -147,7 +149,9 @@ class Player:
 
     def _below(self, width: int, style: Style) -> list[Text]:
         step = self.step
-        statement = coloured(step.statement) if style.color else Text(step.statement)
+        statement = Text(step.statement)
+        for letter in LETTERS.values() if style.color else ():
+            statement.highlight_regex(rf"\b{letter}(\.grad)?(\[[^\]]*\])", role(letter))
         lines = (
             [self._bars(width, style), *folded(statement, width, 2)] if step.statement else [self._bars(width, style)]
         )

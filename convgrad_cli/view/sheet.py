@@ -34,8 +34,8 @@ def page_of(text: str, width: int) -> Board:
     return Board([Text(line) for line in lines])
 
 
-def stacked(above: Sequence[Text], shown: Board, room: int, below: Sequence[Text], last: Text, height: int) -> Board:
-    """The board between what stands above it and, at a fixed place, what stands below; `last` at the very end."""
-    lines = [*above, *shown.lines, *(Text() for _ in range(room - len(shown.lines) + 1)), *below]
+def stacked(above: Sequence[Text], shown: Board, below: Sequence[Text], last: Text, height: int) -> Board:
+    """The board with what stands above and below it; `last` at the very end."""
+    lines = [*above, *shown.lines, Text(), *below]
     lines += [Text() for _ in range(height - 1 - len(lines))]
     return Board([*lines[: height - 1], last], [cell.moved(len(above), 0) for cell in shown.cells])

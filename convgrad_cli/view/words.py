@@ -8,9 +8,9 @@ from rich.text import Text
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.geometry.validation import by_x
 from convgrad_cli.render.names import route_name
-from convgrad_cli.render.numbers import column, stored
+from convgrad_cli.render.numbers import column, stored, sum_of_terms
 from convgrad_cli.render.palette import BAD, role
-from convgrad_cli.render.rows import added, coloured
+from convgrad_cli.render.rows import FITTING_TERMS, added, coloured
 from convgrad_cli.render.style import Style
 from convgrad_cli.report import Element, Report
 
@@ -91,14 +91,22 @@ def formula_lines(report: Report, element: Element, width: int, style: Style, pi
     expression = Text(f"= {element.expression}{reason}")
     if style.color:
         expression = coloured(expression.plain)
-    numbers = added(element, report.dtype, style.precision)
-    count = element.formula.count
-    told = f"= {numbers}" if numbers else (f"{count:,} terms" if count != 1 else "1 term")
     return [
         line,
         *folded(expression, width, EXPRESSION),
-        *folded(Text(told), width, ADDED, f" ... {count:,} terms"),
+        *folded(Text(_told(report, element, style)), width, ADDED, f" ... {element.formula.count:,} terms"),
     ]
+
+
+def _told(report: Report, element: Element, style: Style) -> str:
+    """The numbers that are added, the first of them where they are many."""
+    count = element.formula.count
+    if numbers := added(element, report.dtype, style.precision):
+        return f"= {numbers}"
+    if element.terms is None or count <= FITTING_TERMS:
+        return f"{count:,} terms" if count != 1 else "1 term"
+    first = [[stored(factor, report.dtype) for factor in term] for term in element.terms[:FITTING_TERMS]]
+    return f"= {sum_of_terms(first, style.precision)} ... {count:,} terms"
 
 
 def folded(text: Text, width: int, most: int, more: str = " ...") -> list[Text]:

@@ -7,7 +7,8 @@ from math import isnan
 
 import pytest
 import torch
-from view.test_explorer import LAYERS, explorer, pressed, text
+from full_screen import explorer, player, pressed
+from view.test_explorer import LAYERS, text
 
 from convgrad_cli.commands.arguments import problem_from
 from convgrad_cli.commands.inspect import inspect_problem
@@ -17,7 +18,7 @@ from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.render.style import Style
 from convgrad_cli.tensors.problem import make_operands
 from convgrad_cli.view.light import TENSORS
-from convgrad_cli.view.player import Player, play
+from convgrad_cli.view.player import Player
 
 PLAIN = Style()
 LAYERS = {
@@ -28,11 +29,6 @@ LAYERS = {
     "replicate": {"input_size": 2, "kernel_size": 2, "padding": 2, "padding_mode": "replicate", "dims": 1},
     "unbatched": {"input_size": 4, "kernel_size": 2, "stride": 2, "batch_size": None, "dims": 1},
 }
-
-
-def player(**options) -> Player:
-    problem = problem_from(None, options)
-    return play(played(problem, inspect_problem(problem)))
 
 
 def at_every_step(shown: Player):
@@ -145,12 +141,12 @@ g[0,0]   x.grad[0,0]    w.grad[0,0]
  1  1      3 > 7<> 4<     ·   ·
            ·   ·   ·
 
-
-
-
 y ━━━━━━━━━━━━  x.grad ━━━━━━──────  w.grad ────────────  2 of 4, stopped
 x.grad[0,:,0:2,1:3] += g[0,0,0,1] * w[0,:,0:2,0:2]
 adds 1*1, 1*2, 1*3, 1*4
+
+
+
 
 
 

@@ -10,10 +10,10 @@ import threading
 from dataclasses import replace
 
 import pytest
+from full_screen import explorer, player, pressed
 from shell import run, terminal
 from view.screens import drawn, typed
-from view.test_explorer import explorer, pressed, text
-from view.test_player import player
+from view.test_explorer import text
 
 from convgrad_cli.render.palette import ROLES
 from convgrad_cli.render.style import Style
@@ -117,7 +117,7 @@ def test_gradients_are_computed_aside_and_the_screen_answers_meanwhile():
         await until(pilot, lambda: not stage.shows.wanted)
         spec = stage.shows.report.spec
         assert (spec.stride, spec.padding) == ((3, 3), ((1, 1), (1, 1)))
-        assert "computing" not in stage.drawn.lines[-1].plain
+        await until(pilot, lambda: "computing" not in stage.drawn.lines[-1].plain)
 
     piloted(replace(shows, lab=replace(shows.lab, inspect=slow)), (80, 24), play)
     assert asked == [{"stride": (2, 2)}, {"stride": (3, 3), "padding": ((1, 1), (1, 1))}]
