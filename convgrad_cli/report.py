@@ -218,7 +218,11 @@ class Tally:
 
 @dataclass(frozen=True)
 class Report:
-    """What one command found. `print(report)` shows it, `to_dict()` is the JSON document."""
+    """What one command found. `print(report)` shows it, `to_dict()` is the JSON document.
+
+    `second_order` is the expression of S, whose gradients the report is about, and `loss_value` its value; "" where it
+    is about those of the loss.
+    """
 
     command: str
     version: str
@@ -234,6 +238,7 @@ class Report:
     comparisons: tuple[Comparison, ...] = ()
     notes: tuple[str, ...] = ()
     check: Check | None = None
+    second_order: str = ""
 
     @property
     def exit_code(self) -> int:

@@ -1,4 +1,4 @@
-"""Many problems: one after another, in processes of this machine, or on a cluster; results in the order they come.
+"""Many problems: in processes of this machine, or on a cluster; results in the order they come.
 
 What is done with a problem is a function that is given; here stand only the executors that run it. All of them have the
 interface of `concurrent.futures`, so that `run_all` does not know which one it has.
@@ -75,34 +75,21 @@ def run_all(
 
 @contextmanager
 def executor_of(jobs: int, cluster: str | None = None) -> Iterator[tuple[Executor, int]]:
-    """An executor, and how many problems to give it at once: this process, `jobs` processes, or a cluster.
+    """An executor, and how many problems to give it at once: `jobs` processes, or a cluster.
 
-    `cluster` is the address of a Dask scheduler, or "local" for one on this machine with `jobs` workers. What was
-    started ends with the block. Raises ConvGradError.
+    It is never this process, which is to be here still when something crashes. `cluster` is the address of a Dask
+    scheduler, or "local" for one on this machine with `jobs` workers. What was started ends with the block. Raises
+    ConvGradError.
     """
     if cluster is not None:
         with _cluster(cluster, jobs) as found:
             yield found
-    elif jobs == 1:
-        yield Here(), 1
     else:
         processes = Processes(jobs)
         try:
             yield processes, jobs
         finally:
             processes.end()
-
-
-class Here(Executor):
-    """This process: what is submitted is done at once."""
-
-    def submit(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
-        future: Future[R] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 class Processes(ThreadPoolExecutor):

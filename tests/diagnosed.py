@@ -14,7 +14,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,23 @@ from convgrad_cli.geometry.spec import make_spec
 
 RESULT = Path(__file__).parent / "benchmarks" / "results" / "diagnosed.json"
 GRADES = ("named", "told", "localised", "missed")
+CLASSES = {
+    "F0": "what only hand-written code does",
+    "F1": "remainder of the stride",
+    "F2": "stride",
+    "F3": "stride and dilation exchanged",
+    "F4": "dilation",
+    "F5": "groups",
+    "F6": "border",
+    "F7": "axes mixed up",
+    "F8": "flipped, transposed, memory re-read",
+    "F9": "constant factor",
+    "F10": "start value, state left over",
+    "F12": "memory layout",
+    "F14": "accumulator",
+    "F16": "request mask",
+    "two": "two at once",
+}
 TENSORS = {"output": "output", "input": "grad_input", "weight": "grad_weight", "bias": "grad_bias"}
 ENTRIES: dict[str, Planted | Correct] = {one.name: one for one in (*PLANTED, *REPORTS, *CORRECT)}
 Row = dict[str, Any]
@@ -84,6 +101,22 @@ def by_class(rows: Iterable[Row]) -> dict[str, Counter[str]]:
         found.setdefault(key, Counter())[row["grade"]] += 1
         found[key]["another"] += row["another"]
     return dict(sorted(found.items(), key=lambda item: (len(item[0]), item[0])))
+
+
+def markdown(study: Mapping[str, Any]) -> str:
+    """The README's table: each class, its mistakes times layers, and how many of these have each grade."""
+    heads = ("planted", *GRADES, "wrongly named")
+    lines = [f"| class | {' | '.join(heads)} |", f"|---|{'---:|' * len(heads)}"]
+    total: Counter[str] = Counter()
+    for key, counts in study["classes"].items():
+        lines.append(_line(f"{key} {CLASSES[key]}" if key != "two" else CLASSES[key], counts))
+        total.update(counts)
+    return "\n".join([*lines, _line("all", total)]) + "\n"
+
+
+def _line(title: str, counts: Mapping[str, int]) -> str:
+    shown = [counts.get(grade, 0) for grade in (*GRADES, "another")]
+    return f"| {title} | {sum(shown[:-1])} | {' | '.join(map(str, shown))} |"
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
     cli -> commands -> suites, models -> verdict -> gradients -> tensors -> geometry -> errors, safe
 
 Beside the stairs stand findings, layers and report (plain data: they see geometry and errors; the last two hold
-findings) and render (text: sees all three, geometry, safe).
+findings), render (text: sees all three, geometry, safe) and view (screens: sees what render sees, and render).
 """
 
 import ast
@@ -35,11 +35,12 @@ SEES = {
 }
 for reporting in ("cli", "testing", "commands", "suites", "models"):
     SEES[reporting] |= {"findings", "layers", "report"}
-SEES["cli"].add("render")
+SEES["cli"] |= {"render", "view"}
 SEES["findings"] = {"geometry", "errors"}
 SEES["layers"] = {"findings", "geometry", "errors"}
 SEES["report"] = {"findings", "geometry", "errors"}
 SEES["render"] = {"findings", "layers", "report", "geometry", "safe"}
+SEES["view"] = {*SEES["render"], "render", "errors"}
 SEES["__main__"] = {"cli"}
 SEES["__init__"] = set()
 # Inside functions and for type checkers alone: a Report shows itself, the package hands out its Python API.

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import diagnosed
 import pytest
 from injected import markdown
 
@@ -96,6 +97,8 @@ def test_the_readme_shows_the_figures_of_the_studies():
     results = ROOT / "tests" / "benchmarks" / "results"
     caught = json.loads((results / "injected.json").read_text(encoding="utf-8"))["caught"]
     assert markdown(caught) in text
+    named = json.loads((results / "diagnosed.json").read_text(encoding="utf-8"))
+    assert f"\n\n{diagnosed.markdown(named)}\n" in text
     study = json.loads((results / "false-alarms.json").read_text(encoding="utf-8"))
     counts = {name: sum(row[name] for row in study["rows"]) for name in ("FAIL", "SUSPECT")}
     said = f"{study['tensors']:,} correct tensors: {counts['FAIL']} FAIL, {counts['SUSPECT']} SUSPECT"
@@ -147,7 +150,8 @@ if __name__ == "__main__":  # writes what commands print today, and figures, int
         write_files(Path(folder))
         for command, shown in sessions():
             text = text.replace(f"$ {command}\n{shown}", f"$ {command}\n{run(command, Path(folder))}", 1)
-    for table in figures():
+    study = json.loads((ROOT / "tests" / "benchmarks" / "results" / "diagnosed.json").read_text(encoding="utf-8"))
+    for table in (*figures(), diagnosed.markdown(study)):
         head = re.escape(table.partition("\n")[0])
         text = re.sub(rf"^{head}\n(\|.*\n)*", lambda _, table=table: table, text, flags=re.MULTILINE)
     README.write_text(text, encoding="utf-8")

@@ -2,7 +2,7 @@
 
 import typer
 
-from convgrad_cli.cli import check, doctor, explain, inspect, model, suite
+from convgrad_cli.cli import check, doctor, explain, inspect, model, suite, view
 from convgrad_cli.cli.options import Version
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app.command("explain")(explain.command)
 app.command("check")(check.command)
 app.command("suite")(suite.command)
 app.command("model")(model.command)
+app.command("view")(view.command)
 app.command("doctor")(doctor.command)
 
 

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument
 
-from convgrad_cli.cli.options import LayerOptions, NumberOptions, OutputOptions, option, reworded, takes
+from convgrad_cli.cli.options import (
+    LayerOptions,
+    NumberOptions,
+    OutputOptions,
+    SecondOrderOptions,
+    option,
+    reworded,
+    takes,
+)
 
 if TYPE_CHECKING:
     from convgrad_cli.commands.target_options import TargetOptions
@@ -107,11 +115,12 @@ class CheckOptions(CodeOptions):
     ] = 4
 
 
-@takes(check=CheckOptions, layer=LAYER, numbers=NUMBERS, output=OutputOptions)
+@takes(check=CheckOptions, layer=LAYER, numbers=NUMBERS, second=SecondOrderOptions, output=OutputOptions)
 def command(
     check: CheckOptions,
     layer: LayerOptions,
     numbers: NumberOptions,
+    second: SecondOrderOptions,
     output: OutputOptions,
     target: Annotated[
         str | None,
@@ -119,10 +128,10 @@ def command(
     ] = None,
 ) -> int:
     """Judge whether code that computes gradients is right: torch's, your function, or saved arrays."""
-    from convgrad_cli.cli.output import check_output, show
+    from convgrad_cli.cli.output import check_output, refuse_second_order, show
     from convgrad_cli.cli.progress import progress
     from convgrad_cli.cli.request import read_problem, read_settings, require_directory
-    from convgrad_cli.commands.target_options import check_options
+    from convgrad_cli.commands.target_options import check_options, check_second_order
     from convgrad_cli.verdict.choices import choose_arithmetic, choose_conditions, choose_hint, complete_layer
 
     check_output(output)
@@ -130,6 +139,9 @@ def command(
     choose_conditions(check.conditions)
     choose_hint(check.hint)
     asked = _target(target, check)
+    if second.asked:
+        refuse_second_order(output)
+        check_second_order(asked)
     check_options(asked)
     saved = any((asked.grad_input, asked.grad_weight, asked.grad_bias))
     given = numbers.g is not None or numbers.loss is not None or layer.capture is not None
@@ -138,7 +150,7 @@ def command(
     bare = not read_settings(layer) and numbers.x is None and numbers.w is None and layer.capture is None
     # A saved gradient is that of one layer, which is said.
     complete = None if saved and not bare else partial(complete_layer, convention=check.convention)
-    problem = read_problem(layer, numbers, complete)
+    problem = read_problem(layer, numbers, complete, second)
     choose_arithmetic(check.arithmetic, problem.dtype)
     # Only now is torch needed: what is wrong with the request has been said without it.
     from convgrad_cli.commands.check import check_problem

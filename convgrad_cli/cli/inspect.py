@@ -4,13 +4,15 @@ from typing import Annotated
 
 from typer import Option
 
-from convgrad_cli.cli.options import LayerOptions, NumberOptions, OutputOptions, takes
+from convgrad_cli.cli.options import LayerOptions, NumberOptions, OutputOptions, SecondOrderOptions, takes
+from convgrad_cli.errors import ConvGradError
 
 
-@takes(layer=LayerOptions, numbers=NumberOptions, output=OutputOptions)
+@takes(layer=LayerOptions, numbers=NumberOptions, second=SecondOrderOptions, output=OutputOptions)
 def command(
     layer: LayerOptions,
     numbers: NumberOptions,
+    second: SecondOrderOptions,
     output: OutputOptions,
     notation: Annotated[
         str | None,
@@ -23,12 +25,16 @@ def command(
     ] = None,
 ) -> int:
     """Show every gradient of a convolution: autograd's number beside the slice sum that explains it."""
-    from convgrad_cli.cli.output import check_output, show, show_line
+    from convgrad_cli.cli.output import check_output, refuse_second_order, show, show_line
     from convgrad_cli.cli.progress import progress
     from convgrad_cli.cli.request import read_problem
 
     check_output(output)
-    problem = read_problem(layer, numbers)
+    if second.asked:
+        refuse_second_order(output)
+        if notation is not None:
+            raise ConvGradError("--as prints the layer alone, which has no order; drop --second-order or --as")
+    problem = read_problem(layer, numbers, second=second)
     if notation is not None:
         from convgrad_cli.geometry.languages import write_layer
 

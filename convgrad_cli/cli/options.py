@@ -13,6 +13,7 @@ from convgrad_cli.render.style import FORMATS, NAMES
 from convgrad_cli.safe import safe
 
 LAYER, NUMBERS, RUN, OUTPUT = "Layer", "Numbers", "Run", "Output"
+SECOND_ORDER = "Second order"
 
 
 def option(panel: str, *flags: str, help: str, metavar: str | None = None, **rest: Any) -> Any:
@@ -145,6 +146,45 @@ class NumberOptions:
     ] = "cpu"
 
 
+Precision = Annotated[int, number(OUTPUT, "--precision", help="Decimals in tables. Default: 4.")]
+Color = Annotated[str, option(OUTPUT, "--color", metavar="WHEN", help="auto, always or never. Default: auto.")]
+
+
+@dataclass(frozen=True)
+class ScreenOptions:
+    """How a full screen shows it."""
+
+    precision: Precision = 4
+    color: Color = "auto"
+    version: Version = False
+
+
+@dataclass(frozen=True)
+class SecondOrderOptions:
+    """Gradients of gradients, and the cotangents they are taken with."""
+
+    second_order: Annotated[
+        bool,
+        option(
+            SECOND_ORDER,
+            "--second-order",
+            help="Gradients of the gradients: of S = (ggx * dL/dx).sum() + (ggw * dL/dw).sum() + (ggb * dL/db).sum().",
+        ),
+    ] = False
+    ggx: Annotated[
+        str | None,
+        option(
+            SECOND_ORDER, "--ggx", metavar="SOURCE", help="Implies --second-order, as the next two. Default: randn."
+        ),
+    ] = None
+    ggw: Annotated[str | None, option(SECOND_ORDER, "--ggw", metavar="SOURCE", help="Default: randn.")] = None
+    ggb: Annotated[str | None, option(SECOND_ORDER, "--ggb", metavar="SOURCE", help="Default: randn.")] = None
+
+    @property
+    def asked(self) -> bool:
+        return self.second_order or any(text is not None for text in (self.ggx, self.ggw, self.ggb))
+
+
 @dataclass(frozen=True)
 class OutputOptions:
     """What to show, and where."""
@@ -166,10 +206,8 @@ class OutputOptions:
         list[str] | None, option(OUTPUT, "--only", metavar="NAMES", help=f"Only these: {', '.join(NAMES)}.")
     ] = None
     rows: Annotated[int | None, number(OUTPUT, "--rows", help="Show at most N elements of a gradient.")] = None
-    precision: Annotated[int, number(OUTPUT, "--precision", help="Decimals in tables. Default: 4.")] = 4
-    color: Annotated[str, option(OUTPUT, "--color", metavar="WHEN", help="auto, always or never. Default: auto.")] = (
-        "auto"
-    )
+    precision: Precision = 4
+    color: Color = "auto"
     width: Annotated[
         int | None,
         number(OUTPUT, "--width", help="Columns. Default: those of the terminal; unlimited in a pipe."),

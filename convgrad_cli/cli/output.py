@@ -17,7 +17,7 @@ from convgrad_cli.cli.options import OutputOptions
 from convgrad_cli.cli.terminal import can_draw, color_system, terminal_width, wants_color
 from convgrad_cli.errors import OK, ConvGradError
 from convgrad_cli.geometry.formula import LETTERS
-from convgrad_cli.render.style import FORMATS, NAMES, SENTENCE, SUFFIXES, Style
+from convgrad_cli.render.style import FORMATS, NAMES, SECOND_NAMES, SENTENCE, SUFFIXES, Style
 from convgrad_cli.report import Report
 from convgrad_cli.safe import safe
 
@@ -32,12 +32,8 @@ def check_output(options: OutputOptions) -> tuple[str, Style]:
     color = wants_color(options.color, os.environ, sys.stdout.isatty() and not to_file)
     if to_file and options.color != "always":
         color = False
-    for option, number, least, most in (
-        ("--precision", options.precision, 0, 17),
-        ("--width", options.width, 20, 10_000),
-    ):
-        if number is not None and not least <= number <= most:
-            raise ConvGradError(f"{option} must be from {least} to {most}, not {number}")
+    check_precision(options.precision)
+    _check_range("--width", options.width, 20, 10_000)
     if options.rows is not None and options.rows < 1:
         raise ConvGradError(f"--rows must be 1 or more, not {options.rows}")
     if to_file:
@@ -53,6 +49,23 @@ def check_output(options: OutputOptions) -> tuple[str, Style]:
         typed=typed(sys.argv[1:]),
     )
     return name, style
+
+
+def refuse_second_order(options: OutputOptions) -> None:
+    """Refuse formats that do not show gradients of gradients."""
+    name, _ = check_output(options)
+    if name == "html":
+        raise ConvGradError("-f html draws no second order; use -f markdown, latex or json")
+
+
+def check_precision(precision: int) -> None:
+    """Refuse decimals that no number has."""
+    _check_range("--precision", precision, 0, 17)
+
+
+def _check_range(option: str, number: int | None, least: int, most: int) -> None:
+    if number is not None and not least <= number <= most:
+        raise ConvGradError(f"{option} must be from {least} to {most}, not {number}")
 
 
 def typed(arguments: list[str]) -> str:
@@ -199,6 +212,8 @@ def _check_only(report: Report, name: str, style: Style) -> None:
     for missing in (wanted for wanted in style.only if wanted not in there):
         if missing.endswith("bias") and not report.spec.bias:
             raise ConvGradError(f"--only {missing}: the layer has no bias; add --bias")
+        if missing in SECOND_NAMES and not report.second_order:
+            raise ConvGradError(f"--only {missing}: it is of the second order; add --second-order")
         raise ConvGradError(
             f"--only {missing}: {report.command} -f {name} does not show it; it shows {', '.join(there)}"
         )
@@ -218,10 +233,10 @@ def _tensors_shown(report: Report, name: str) -> list[str]:
 def _names(given: list[str]) -> tuple[str, ...]:
     """The names of --only, separated by commas or repeated; the letters x, w, b, y, g are understood too."""
     words = {letter: name for name, letter in LETTERS.items()}
-    words |= {f"{letter}.grad": f"grad_{words[letter]}" for letter in "xwb"}
+    words |= {f"{letter}.grad": f"grad_{words[letter]}" for letter in "xwbg"}
     words |= {f"{name}.grad": f"grad_{name}" for name in ("input", "weight", "bias")}
     names = [words.get(name.strip(), name.strip()) for text in given for name in text.split(",")]
     for name in names:
-        if name not in NAMES:
+        if name not in (*NAMES, *SECOND_NAMES):
             raise ConvGradError(f"--only {safe(name)!r} is not one of {', '.join(NAMES)}")
     return tuple(dict.fromkeys(names))

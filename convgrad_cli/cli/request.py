@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from convgrad_cli.cli.options import LayerOptions, NumberOptions
+from convgrad_cli.cli.options import LayerOptions, NumberOptions, SecondOrderOptions
 from convgrad_cli.errors import ConvGradError, SourceError, SpecError
+from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.geometry.languages import read_layer
 from convgrad_cli.geometry.notation import parse_padding, parse_sizes
 from convgrad_cli.safe import safe
@@ -26,24 +27,38 @@ SIZES = {
 
 
 def read_problem(
-    layer: LayerOptions, numbers: NumberOptions, complete: Callable[..., Mapping[str, Any]] | None = None
+    layer: LayerOptions,
+    numbers: NumberOptions,
+    complete: Callable[..., Mapping[str, Any]] | None = None,
+    second: SecondOrderOptions | None = None,
 ) -> Problem:
     """The Problem that the options describe. Raises ConvGradError.
 
     `complete` makes of settings and sources the settings with what they leave open.
     """
+    second = second or SecondOrderOptions()
     require_directory()
     settings: Mapping[str, Any] = read_settings(layer)
     texts = {"input": numbers.x, "weight": numbers.w, "bias": numbers.b, "grad_output": numbers.g}
+    texts |= {"grad_grad_input": second.ggx, "grad_grad_weight": second.ggw, "grad_grad_bias": second.ggb}
     given = {name: text for name, text in texts.items() if text is not None}
     if list(given.values()).count("-") > 1:
         raise SourceError("standard input (-) can only be read once; put the other numbers into a file")
-    sources = {name: read_source(text, f"--{_letter(name)}") for name, text in given.items()}
+    sources = {name: read_source(text, f"--{LETTERS[name]}") for name, text in given.items()}
     if layer.capture is not None:
-        return read_captured(layer, numbers, settings, sources)
+        problem = read_captured(layer, numbers, settings, sources)
+        return replace(problem, second_order=second.asked)
     settings = complete(settings, sources) if complete else settings
     dtype = numbers.dtype or (None if layer.layer is None else read_layer(layer.layer).dtype)
-    return make_problem(settings, sources, dtype=dtype, device=numbers.device, seed=numbers.seed, loss=numbers.loss)
+    return make_problem(
+        settings,
+        sources,
+        dtype=dtype,
+        device=numbers.device,
+        seed=numbers.seed,
+        loss=numbers.loss,
+        second_order=second.asked,
+    )
 
 
 def read_captured(
@@ -112,7 +127,3 @@ def _batch(text: str) -> int | None:
     if not text.strip().isascii() or not text.strip().isdigit() or len(text) > 9:
         raise SpecError(f"--batch {safe(text)!r} is neither none nor a number below 10^9; write --batch 4")
     return int(text)
-
-
-def _letter(name: str) -> str:
-    return {"input": "x", "weight": "w", "bias": "b", "grad_output": "g"}[name]

@@ -15,11 +15,11 @@ from convgrad_cli.geometry.settings import plain_settings
 from convgrad_cli.geometry.spec import ConvSpec, make_spec
 from convgrad_cli.safe import safe
 from convgrad_cli.tensors.numbers import make_numbers
-from convgrad_cli.tensors.problem import Problem, make_problem
+from convgrad_cli.tensors.problem import COTANGENTS, Problem, make_problem
 from convgrad_cli.tensors.sources import Source, read_source
 
-OPERANDS = ("input", "weight", "bias", "grad_output")
-RUN = ("dtype", "device", "seed", "loss")
+OPERANDS = ("input", "weight", "bias", "grad_output", *COTANGENTS)
+RUN = ("dtype", "device", "seed", "loss", "second_order")
 LAYER = tuple(inspect.signature(make_spec).parameters)
 
 
@@ -52,6 +52,7 @@ def problem_from(
         name: str(options[name]) for name in ("dtype", "device", "loss") if options.get(name) is not None
     }
     run.setdefault("dtype", said)
+    run["second_order"] = bool(options.get("second_order"))
     run |= {"seed": _seed(options["seed"])} if options.get("seed") is not None else {}
     settings = {**described, **settings}
     return make_problem(complete(settings, sources) if complete else settings, sources, **run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -25,6 +25,7 @@ from convgrad_cli.verdict.choices import choose_arithmetic, choose_conditions, c
 from convgrad_cli.verdict.diagnose import diagnose, grade
 from convgrad_cli.verdict.examine import Examination, examine
 from convgrad_cli.verdict.faults import Bench
+from convgrad_cli.verdict.second_order import examine_second
 
 SMALL = 10**4  # entries up to which the operands are part of the report
 TARGET_KEYWORDS = tuple(TargetOptions.__dataclass_fields__)
@@ -45,6 +46,8 @@ def check(
     `layer` and the numbers are given as for `inspect`; g is random unless it or `loss` is given, and all ones for saved
     gradients. `conditions` is "all", "none" or a list such as "repeat, masks". Without a layer, classes of layers are
     tried. `hint` from 1 to 4 says how much of a diagnosis is given away: where, the concept, the fault, everything.
+    With `second_order`, or cotangents as `inspect` takes them, gradients of gradients are judged: torch's own, those of
+    a `forward`, or a function(x, w, b, g, ggx, ggw, ggb, *, ...) -> (grad_grad_output, grad_input, grad_weight).
     Further keywords are those of TargetOptions: `forward`, `convention`, `command`, `grad_input`, `grad_weight`,
     `grad_bias`, `framework`, `layout`, `weight_layout`, `scalars`, `timeout`, and torch's flags. Raises ConvGradError
     where there is nothing to judge.
@@ -84,6 +87,8 @@ def check_problem(
     operands = make_operands(problem)
     _require_finite(operands)
     target = make_target(problem, asked)
+    if problem.second_order:
+        return _check_second(problem, operands, target, arithmetic, names, progress)
     try:
         found = examine(problem.spec, operands, target, arithmetic, names, problem.seed, progress)
         bench = Bench(target, operands.input.dtype, problem.seed, (problem.spec, operands))
@@ -101,6 +106,22 @@ def check_problem(
     check = graded_check(replace(check, diagnosis=told), graded)
     notes = (sweep_note(problem.spec, graded),) if sweep else ()
     return hinted(_report(replace(problem, notes=(*problem.notes, *notes)), operands, target, check, found), hint)
+
+
+def _check_second(
+    problem: Problem,
+    operands: Operands,
+    target: Target,
+    arithmetic: str,
+    conditions: Sequence[str],
+    progress: Callable[[float], None] | None,
+) -> Report:
+    try:
+        found = examine_second(problem.spec, operands, target, arithmetic, conditions, problem.seed, progress)
+        check = describe_check(f"{target.name}, second order", arithmetic, target.callable, found)
+        return _report(problem, operands, target, check, found)
+    finally:
+        target.close()
 
 
 def _report(problem: Problem, operands: Operands, target: Target, check: Check, found: Examination) -> Report:
@@ -121,7 +142,12 @@ def _report(problem: Problem, operands: Operands, target: Target, check: Check, 
 
 
 def _require_finite(operands: Operands) -> None:
-    for letter, tensor in (("x", operands.input), ("w", operands.weight), ("g", operands.grad_output)):
+    given = [("x", operands.input), ("w", operands.weight), ("g", operands.grad_output)]
+    if operands.cotangents is not None:
+        second = operands.cotangents
+        given += [("ggx", second.input), ("ggw", second.weight)]
+        given += [] if second.bias is None else [("ggb", second.bias)]
+    for letter, tensor in given:
         if not bool(tensor.isfinite().all()):
             raise ConvGradError(
                 f"{letter} has NaN or infinities, which no bound can judge; give finite numbers, or see `inspect`"

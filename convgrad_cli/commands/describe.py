@@ -11,6 +11,7 @@ from convgrad_cli.geometry.derivation import formula
 from convgrad_cli.geometry.formula import LETTERS, Formula
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.report import Element, Lazy, Summary, TensorData
+from convgrad_cli.tensors.operands import Operands
 
 Tensor = torch.Tensor
 
@@ -68,14 +69,17 @@ def element(
     spec: ConvSpec,
     operand: str,
     index: tuple[int, ...],
+    operands: Operands,
     letters: Mapping[str, Tensor],
     routes: Mapping[str, Tensor],
-    ones: bool,
     difference: float | None = None,
     bound: float | None = None,
 ) -> Element:
-    """The element of the gradient of `operand` (or of "output") at `index`, with each route's value."""
-    found = formula(spec, operand, index, ones=ones)
+    """The element of the gradient of `operand` (or of "output") at `index`, with each route's value.
+
+    `letters` are those of the `operands`.
+    """
+    found = formula(spec, operand, index, ones=operands.ones, second_order=operands.cotangents is not None)
     return Element(
         tensor=operand if operand == "output" else f"grad_{operand}",
         index=index,

@@ -13,6 +13,7 @@ from convgrad_cli.findings import Check, Diagnosis, ErrorMap, Fault, Finding, Re
 from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.report import Report
+from convgrad_cli.tensors.index import index_at
 from convgrad_cli.verdict.diagnose import Diagnosis as Found
 from convgrad_cli.verdict.diagnose import Graded
 from convgrad_cli.verdict.pattern import pattern
@@ -112,7 +113,7 @@ def _map(spec: ConvSpec, operand: str, wrong: torch.Tensor) -> ErrorMap:
     axes = 2 if spec.dims > 1 else 1
     planes = wrong.flatten(0, -axes - 1)
     most = int(planes.flatten(1).sum(1).argmax())
-    lead = [int(i) for i in torch.unravel_index(torch.tensor(most), wrong.shape[:-axes])]
+    lead = index_at(most, wrong.shape[:-axes])
     plane = planes[most] if axes == 2 else planes[most].unsqueeze(0)
     label = f"{letter}[{','.join(map(str, lead))}{',:' * axes}]"
     return ErrorMap(name, label, where, tuple(_row(row) for row in plane[:LARGEST]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import islice
 from math import isfinite, isinf, prod
 
@@ -32,14 +33,15 @@ SMALL = 10**4  # entries up to which the operands are part of the report
 def element_story(problem: Problem, operand: str, index: tuple[int, ...], *, autograd: bool) -> Report:
     """The Report of `convgrad explain --at`; autograd is run for its number if it is cheap, or asked for."""
     spec = problem.spec
-    found = formula(spec, operand, index, ones=problem.loss == "y.sum()")
+    told_of = partial(formula, spec, operand, index, second_order=problem.second_order)
+    found = told_of(ones=problem.loss == "y.sum()")
     device = run_device(problem)
     whole = autograd or spec.macs <= CHEAP
     operands = make_operands(problem, gradients=whole)
     letters = operands.letters(spec)
     value = by_hand.element(found, letters)
     judged = _autograd_value(spec, operands, operand, index, found, value, device) if whole else None
-    made = element(spec, operand, index, letters, {}, operands.ones)
+    made = element(spec, operand, index, operands, letters, {})
     values = {"by_hand": value} if judged is None else {"autograd": judged[0], "by_hand": value}
     difference, bound = (None, None) if judged is None else judged[1:]
     told = Element(made.tensor, index, values, found, made.terms, difference, bound)
@@ -54,7 +56,7 @@ def element_story(problem: Problem, operand: str, index: tuple[int, ...], *, aut
         tensors={key: tensor_data(key, tensor) for key, tensor in named.items() if tensor is not None},
         tables=(Table(made.tensor, shape, (told,)),),
         passages=(
-            _why(spec, operand, found, formula(spec, operand, index), name, problem.loss == "y.sum()"),
+            _why(problem, operand, found, told_of(), name),
             *([_where(found, letters, spec)] if found.count else []),
             *([_term_by_term(found, letters)] if found.count else []),
             _values(spec, told, problem.dtype),
@@ -71,8 +73,9 @@ def _overflow(operand: str, told: Element, dtype: torch.dtype) -> tuple[str, ...
     return ()
 
 
-def _why(spec: ConvSpec, operand: str, found: Formula, met: Formula, name: str, ones: bool) -> Passage:
+def _why(problem: Problem, operand: str, found: Formula, met: Formula, name: str) -> Passage:
     """What the sum is; `met` is the formula with the factor g, which says which outputs are involved."""
+    spec, ones = problem.spec, problem.loss == "y.sum()"
     count = "once" if found.count == 1 else f"{found.count:,} times"
     met_letter = "xp" if spec.has_padded_input else "x"
     times = "" if ones else ", each times the g of its output"
@@ -87,11 +90,23 @@ def _why(spec: ConvSpec, operand: str, found: Formula, met: Formula, name: str, 
         "bias": f"The bias is added once to each output of its channel, {found.count:,} of them. dL/db adds their g"
         + (", which are all 1." if ones else "."),
     }
+    said |= _why_second(spec) if problem.second_order else {}
     reason = (f"Nothing meets it: {found.reason}.",) if not found.count else (said[operand],)
     lines = slice_lines(found)
     title = f"{name} {lines[0]}" if len(lines) == 1 else f"{name} is the sum of {len(found.products):,} slices"
     rows = tuple((line,) for line in lines) if len(lines) > 1 else ()
     return Passage(title, (*reason, *_placements(met)), rows=rows)
+
+
+def _why_second(spec: ConvSpec) -> dict[str, str]:
+    """What the sums are where S is differentiated, how L changes along ggx, ggw and ggb."""
+    more = " + ggb" if spec.bias else ""
+    return {
+        "grad_output": f"S is (g * (conv(ggx, w) + conv(x, ggw){more})).sum(): how y changes along the cotangents, "
+        "weighted by g. dS/dg is that change of this output.",
+        "weight": "S contains w only as conv(ggx, w), weighted by g: dS/dw is dL/dw with ggx in the place of x.",
+        "input": "S contains x only as conv(x, ggw), weighted by g: dS/dx is dL/dx with ggw in the place of w.",
+    }
 
 
 def _placements(met: Formula) -> tuple[str, ...]:
@@ -104,7 +119,7 @@ def _placements(met: Formula) -> tuple[str, ...]:
 
 def _where(found: Formula, letters: Mapping[str, torch.Tensor], spec: ConvSpec) -> Passage:
     product = found.products[0]
-    sums = [product for product in found.products if product.factors[0].operand != "b"]
+    sums = [product for product in found.products if product.factors[0].operand not in ("b", "ggb")]
     several = f", the first of {len(sums)} products" if len(sums) > 1 else ""
     pictures = tuple(_picture(factor, letters[factor.operand], spec.dims) for factor in product.factors)
     shown = any(picture.marked for picture in pictures)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -12,13 +13,14 @@ from convgrad_cli import __version__
 from convgrad_cli.commands.arguments import problem_from
 from convgrad_cli.commands.describe import element, overflow_note, plain_number, tensor_data
 from convgrad_cli.geometry.derivation import require_tellable
+from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.gradients.autograd import autograd
-from convgrad_cli.gradients.by_hand import by_hand
 from convgrad_cli.gradients.gradients import Gradients
+from convgrad_cli.gradients.second_order import Part, by_parts, parts
 from convgrad_cli.report import Comparison, Lazy, Report, Table
 from convgrad_cli.tensors.operands import Operands
-from convgrad_cli.tensors.problem import Problem, make_operands, run_device
+from convgrad_cli.tensors.problem import LOSSES, Problem, make_operands, make_problem, run_device
 from convgrad_cli.verdict.judge import Judgement, judge
 
 MATTERING = 6  # elements of each kind, largest and worst, that stand for a gradient too long to show
@@ -30,7 +32,9 @@ def inspect(layer: Any = None, **options: Any) -> Report:
     `layer` is a ConvSpec, an `nn.Conv*d` module (whose weight and bias are used), PyTorch's notation as text, or None;
     the keywords are those of `make_spec` (in_channels, input_size, kernel_size, stride, ...) and the numbers `input`,
     `weight`, `bias`, `grad_output` as tensors, arrays, nested lists or sources ("ramp", "x.npy"), with `seed`,
-    `dtype`, `device` and `loss` ("sum" or "mean"). Raises ConvGradError for what no convolution can have.
+    `dtype`, `device` and `loss` ("sum" or "mean"). `second_order` shows the gradients of S = (ggx * dL/dx).sum() +
+    (ggw * dL/dw).sum() + (ggb * dL/db).sum(); `grad_grad_input`, `grad_grad_weight` and `grad_grad_bias` are its ggx,
+    ggw and ggb, which are random else. Raises ConvGradError for what no convolution can have.
 
     >>> inspect(input_size=3, kernel_size=2).exit_code
     0
@@ -48,19 +52,19 @@ def inspect_problem(problem: Problem, progress: Callable[[float], None] | None =
     tell(0)
     torchs = _to_cpu(autograd(spec, operands.map(lambda t: t.to(device))))
     tell(1 / 3)
-    exact = by_hand(spec, operands, progress=lambda s: tell((1 + s) / 3)).named()
-    magnitudes = by_hand(spec, operands, progress=lambda s: tell((2 + s) / 3), each=lambda t: t.double().abs()).named()
-    judgements = {
-        name: judge(spec, name, actual, exact[name], magnitudes[name]) for name, actual in torchs.named().items()
-    }
-    short = _short_sums(spec, torchs, judgements, exact, magnitudes)
+    found = parts(spec, operands)
+    exact = by_parts(found, lambda s: tell((1 + s) / 3))
+    magnitudes = by_parts(found, lambda s: tell((2 + s) / 3), each=lambda t: t.double().abs())
+    judgements = judge_parts(found, torchs, exact, magnitudes)
+    short = _short_sums(found, torchs, judgements, exact, magnitudes)
     routes = {name: {"autograd": actual, "by_hand": exact[name]} for name, actual in torchs.named().items()}
     tensors = operands_by_name(spec, operands) | {"output": torchs.output}
     tensors |= {f"grad_{name}": value for name, value in torchs.named().items() if name != "output"}
     return Report(
         command="inspect",
         **setting(problem, device),
-        loss_value=loss_value(problem, torchs.output, operands),
+        # S is to dS/dg what the loss is to y.
+        loss_value=loss_value(problem, torchs.grad_output if problem.second_order else torchs.output, operands),
         tensors={name: tensor_data(name, value) for name, value in tensors.items() if value is not None},
         tables=tuple(_table(spec, name, operands, routes[name], judged) for name, judged in judgements.items()),
         comparisons=tuple(_comparison(name, judged) for name, judged in judgements.items()),
@@ -71,6 +75,26 @@ def inspect_problem(problem: Problem, progress: Callable[[float], None] | None =
             *_overflow_notes(torchs, judgements, exact),
             *([short] if short else []),
         ),
+    )
+
+
+def inspect_changed(problem: Problem, spec: ConvSpec, changes: Mapping[str, Any]) -> Report:
+    """The Report of the layer `spec` with the keywords of make_spec in `changes`, on the numbers of `problem`.
+
+    Raises ConvGradError where no convolution has them, or given numbers do not fit.
+    """
+    loss = None if "grad_output" in problem.sources else {text: name for name, text in LOSSES.items()}[problem.loss]
+    settings = {**asdict(spec), **changes}
+    return inspect_problem(
+        make_problem(
+            settings,
+            problem.sources,
+            dtype=problem.dtype,
+            device=problem.device,
+            seed=problem.seed,
+            loss=loss,
+            second_order=problem.second_order,
+        )
     )
 
 
@@ -93,8 +117,25 @@ def _overflow_notes(
             yield overflow_note(name, len(places), first, float(exact[name][first]), actual.dtype)
 
 
+def judge_parts(
+    found: Sequence[Part],
+    torchs: Gradients,
+    exact: Mapping[str, torch.Tensor],
+    magnitudes: Mapping[str, torch.Tensor],
+    arithmetic: str = "direct",
+) -> dict[str, Judgement]:
+    """How torch's tensors agree with those by hand."""
+    named = torchs.named()
+    return {
+        second: judge(part.spec, name, named[second], exact[second], magnitudes[second], arithmetic)
+        for part in found
+        for name, second in part.names.items()
+        if second in named
+    }
+
+
 def _short_sums(
-    spec: ConvSpec,
+    found: Sequence[Part],
     torchs: Gradients,
     judgements: Mapping[str, Judgement],
     exact: Mapping[str, torch.Tensor],
@@ -106,8 +147,8 @@ def _short_sums(
     if not wrong or named[wrong[0]].dtype.itemsize > 2:
         return ""
     dtype = named[wrong[0]].dtype
-    again = [judge(spec, name, named[name], exact[name], magnitudes[name], "short") for name in wrong]
-    if any(judged.agreeing < judged.bound.numel() for judged in again):
+    again = judge_parts(found, torchs, exact, magnitudes, "short")
+    if any(again[name].agreeing < again[name].bound.numel() for name in wrong):
         return ""
     kind = str(dtype).removeprefix("torch.")
     return (
@@ -125,19 +166,25 @@ def setting(problem: Problem, device: torch.device) -> dict[str, Any]:
         "device": str(device),
         "seed": problem.seed,
         "loss": problem.loss,
+        "second_order": second_loss(problem.spec) if problem.second_order else "",
     }
+
+
+def second_loss(spec: ConvSpec) -> str:
+    """S, whose gradients are those of the second order."""
+    return " + ".join(f"(gg{letter} * dL/d{letter}).sum()" for letter in ("xwb" if spec.bias else "xw"))
 
 
 def operands_by_name(spec: ConvSpec, operands: Operands) -> dict[str, torch.Tensor | None]:
     """The operands under the names that a Report gives them."""
-    padded = operands.letters(spec).get("xp")
-    return {
-        "input": operands.input,
-        "padded_input": padded,
-        "weight": operands.weight,
-        "bias": operands.bias,
-        "grad_output": operands.grad_output,
-    }
+    letters = operands.letters(spec)
+    names = ("input", "padded_input", "weight", "bias")
+    named = {**dict.fromkeys(names), "grad_output": operands.grad_output}
+    named |= {name: letters.get(LETTERS[name]) for name in names}
+    if operands.cotangents is not None:
+        second = ("grad_grad_input", "padded_grad_grad_input", "grad_grad_weight", "grad_grad_bias")
+        named |= {name: letters.get(LETTERS[name]) for name in second}
+    return named
 
 
 def loss_value(problem: Problem, output: torch.Tensor | None, operands: Operands) -> float | None:
@@ -161,7 +208,7 @@ def _table(
     def make(i: int) -> Any:
         index = _unravel(i, shape)
         difference, bound = float(judged.difference[index]), float(judged.bound[index])
-        return element(spec, name, index, letters, routes, operands.ones, difference, bound)
+        return element(spec, name, index, operands, letters, routes, difference, bound)
 
     return Table(
         tensor=name if name == "output" else f"grad_{name}",

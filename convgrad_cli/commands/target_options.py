@@ -75,6 +75,20 @@ def check_options(asked: TargetOptions) -> None:
         check_command_text(asked.command)
 
 
+def check_second_order(asked: TargetOptions) -> None:
+    """Raise ConvGradError for a target that has no way to be asked for gradients of gradients."""
+    saved = next((name for name in SAVED if getattr(asked, name) is not None), None)
+    named = {"--convention": asked.convention, "--exec": asked.command}
+    stray = next((option for option, value in named.items() if value is not None), None)
+    if saved is not None:
+        stray = f"--{saved.replace('_', '-')}"
+    if stray is not None:
+        raise ConvGradError(
+            f"{stray} has no second order; --second-order judges torch, --forward, or a TARGET that is called as "
+            "function(x, w, b, g, ggx, ggw, ggb)"
+        )
+
+
 def _refuse_strays(asked: TargetOptions, kinds: list[str]) -> None:
     """Options that would be ignored are refused: who typed them expects them to matter."""
     default = TargetOptions()

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from convgrad_cli.commands.arguments import as_source
-from convgrad_cli.commands.target_options import TargetOptions, check_options
+from convgrad_cli.commands.target_options import TargetOptions, check_options, check_second_order
 from convgrad_cli.errors import ConvGradError
 from convgrad_cli.gradients.autograd import Flags, TorchTarget
 from convgrad_cli.gradients.command import command_target
@@ -19,6 +19,8 @@ from convgrad_cli.tensors.problem import Problem, run_device
 
 def make_target(problem: Problem, asked: TargetOptions) -> Target:
     """The target; ConvGradError where the options contradict each other or the layer."""
+    if problem.second_order:
+        check_second_order(asked)
     check_options(asked)
     if not asked.kinds():
         flags = {field.name: getattr(asked, field.name) for field in fields(Flags)}
@@ -35,13 +37,13 @@ def make_target(problem: Problem, asked: TargetOptions) -> Target:
         names = ("input", "weight", "bias")
         given = {name: getattr(asked, f"grad_{name}") for name in names}
         return saved_target({n: _numbers(f"grad_{n}", value) for n, value in given.items() if value is not None})
-    return _function(asked, str(run_device(problem)))
+    return _function(asked, str(run_device(problem)), "double_backward" if problem.second_order else "backward")
 
 
-def _function(asked: TargetOptions, device: str) -> Target:
+def _function(asked: TargetOptions, device: str, backward: str) -> Target:
     code = asked.forward if asked.target is None else asked.target
     how: dict[str, Any] = {
-        "kind": "forward" if asked.target is None else asked.convention or "backward",
+        "kind": "forward" if asked.target is None else asked.convention or backward,
         "framework": asked.framework,
         "layout": asked.layout,
         "weight_layout": asked.weight_layout,

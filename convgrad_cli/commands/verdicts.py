@@ -11,6 +11,7 @@ from convgrad_cli.findings import Check, Finding, Verdict
 from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.report import Element, Lazy, Table
+from convgrad_cli.tensors.index import index_at
 from convgrad_cli.tensors.operands import Operands, Tensor
 from convgrad_cli.verdict.bounds import ARITHMETICS
 from convgrad_cli.verdict.conditions import UNTOUCHED, Tried
@@ -108,7 +109,7 @@ def _probe_finding(probed: Probed, operand: str) -> Finding:
     if probed.absent:
         return Finding(probed.probe.name, "FAIL", probed.absent, (_tensor(operand),))
     off = torch.where(probed.wrong, (probed.actual.double() - probed.expected).abs(), 0.0).nan_to_num(nan=float("inf"))
-    index = _unravel(int(off.flatten().argmax()), probed.wrong.shape)
+    index = index_at(int(off.flatten().argmax()), probed.wrong.shape)
     name = f"{LETTERS[operand]}[{','.join(map(str, index))}]"
     share = f"{int(probed.wrong.sum()):,} of {probed.wrong.numel():,} elements differ"
     return Finding(
@@ -184,8 +185,8 @@ def _maker(
     letters = operands.letters(spec)
 
     def make(flat: int) -> Element:
-        index = _unravel(flat, routes["expected"].shape)
-        return element(spec, operand, index, letters, routes, operands.ones, *judged(flat))
+        index = index_at(flat, routes["expected"].shape)
+        return element(spec, operand, index, operands, letters, routes, *judged(flat))
 
     return make
 
@@ -199,7 +200,3 @@ def _flat(index: tuple[int, ...], shape: tuple[int, ...]) -> int:
 
 def _tensor(operand: str) -> str:
     return operand if operand == "output" else f"grad_{operand}"
-
-
-def _unravel(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), shape))

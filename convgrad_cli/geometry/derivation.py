@@ -5,35 +5,57 @@
 | tap       | placements with positions         | weight gradient | weight gradient |
 | placement | taps with positions               | output          | input gradient  |
 | position  | taps against placements           | input gradient  | output          |
+
+A gradient of gradients is nothing new. With dx = dL/dx and so on, S = (ggx * dx).sum() + (ggw * dw).sum() +
+(ggb * db).sum() is how L changes along (ggx, ggw, ggb), which is (g * (conv(ggx, w) + conv(x, ggw) + ggb)).sum(); so
+each of its gradients is one of the first order, with cotangents in the place of some operands:
+
+| gradient of S | is                                                             |
+|---------------|----------------------------------------------------------------|
+| dS/dg         | the output with ggx for x, plus that with ggw for w, ggb for b |
+| dS/dw         | dL/dw with ggx for x                                           |
+| dS/dx         | dL/dx with ggw for w                                           |
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product as every
 from math import prod
 
 from convgrad_cli.errors import SpecError
 from convgrad_cli.geometry.axis import Pair, Span, whole
-from convgrad_cli.geometry.formula import Factor, Formula, Product
+from convgrad_cli.geometry.formula import COTANGENTS, Factor, Formula, Product
 from convgrad_cli.geometry.notation import plain_element
 from convgrad_cli.geometry.spec import ConvSpec, Sizes
 from convgrad_cli.geometry.validation import by_x
 
 MOST_COPIES = 10**5  # slices in one sum; it takes a second to write, and nobody to read
+SECOND_ORDER = {
+    "grad_output": (("output", ("x", "xp")), ("output", ("w", "b"))),
+    "weight": (("weight", ("x", "xp")),),
+    "input": (("input", ("w",)),),
+}
+"""The table above: tensors of the first order, and the letters that cotangents take the place of."""
 AXIS_NAMES = {1: ("width",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
 
-def formula(spec: ConvSpec, operand: str, index: Sequence[int], *, ones: bool = False) -> Formula:
+def formula(
+    spec: ConvSpec, operand: str, index: Sequence[int], *, ones: bool = False, second_order: bool = False
+) -> Formula:
     """The element of the gradient of `operand`, or of the output for "output", at `index`.
 
-    `ones` says that the upstream gradient g is all ones (loss = y.sum()), so that it drops out of the sum.
+    `ones` says that the upstream gradient g is all ones (loss = y.sum()), so that it drops out of the sum. With
+    `second_order` it is the gradient of S (see above), whose operands are "grad_output", "weight" and "input".
 
     Raises SpecError where there is no such element.
     """
     if not isinstance(spec, ConvSpec):
         raise TypeError(f"a formula is that of a ConvSpec, as make_spec makes it, not of {type(spec).__name__}")
-    operand, index = plain_element(operand, index)
+    operand, index = plain_element(operand, index, second_order=second_order)
+    if second_order:
+        return _second_order(spec, operand, index, ones)
     shape = spec.shape_of(operand)
     if len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
         raise SpecError(f"{operand}:{','.join(map(str, index))} is outside {operand} of shape {by_x(shape)}")
@@ -50,6 +72,25 @@ def formula(spec: ConvSpec, operand: str, index: Sequence[int], *, ones: bool = 
         channel = index[len(spec.batch_shape)]
         found = Formula((*found.products, Product((Factor("b", (channel,)),))), found.reason)
     return found
+
+
+def _second_order(spec: ConvSpec, operand: str, index: Sizes, ones: bool) -> Formula:
+    if operand not in SECOND_ORDER:
+        raise SpecError(f"{operand} has no gradient of the second order; grad_output, weight and input have one")
+    products: list[Product] = []
+    reason = ""
+    for tensor, replaced in SECOND_ORDER[operand]:
+        found = formula(replace(spec, bias=spec.bias and "b" in replaced), tensor, index, ones=ones)
+        products += [_with_cotangents(product, replaced) for product in found.products]
+        reason = found.reason
+    return Formula(tuple(products), reason)
+
+
+def _with_cotangents(product: Product, replaced: Sequence[str]) -> Product:
+    """The product with cotangents in the place of the letters in `replaced`."""
+    return Product(
+        tuple(replace(f, operand=COTANGENTS[f.operand]) if f.operand in replaced else f for f in product.factors)
+    )
 
 
 def require_tellable(spec: ConvSpec) -> None:

@@ -2,7 +2,8 @@
 
 A Formula is a sum of Products, a Product a multiply-add of Factors, a Factor one operand at one slice. `str()` is
 Python that evaluates to the element in the namespace {x, w, b, g} of torch tensors (plus `xp`, the padded input, for a
-padding mode other than zeros). The letters are those of textbooks: y = conv(x, w) + b, and g = dL/dy.
+padding mode other than zeros). The letters are those of textbooks: y = conv(x, w) + b, and g = dL/dy. For gradients of
+gradients there are ggx, ggw and ggb as well (and ggxp): see `derivation.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,14 @@ from convgrad_cli.geometry.axis import Span, Whole
 Index = tuple[int | Span, ...]
 
 LETTERS = {"input": "x", "weight": "w", "bias": "b", "output": "y", "grad_output": "g", "padded_input": "xp"}
+COTANGENTS = {"x": "ggx", "xp": "ggxp", "w": "ggw", "b": "ggb"}
+"""Of the gradient of each letter; PyTorch's double backward calls them ggI, ggW and ggb."""
+LETTERS |= {
+    "grad_grad_input": "ggx",
+    "padded_grad_grad_input": "ggxp",
+    "grad_grad_weight": "ggw",
+    "grad_grad_bias": "ggb",
+}
 
 
 @dataclass(frozen=True, slots=True)

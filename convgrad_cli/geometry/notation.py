@@ -21,6 +21,7 @@ _NAMES |= {
     for plain in (name, LETTERS[name])
     for alias in (plain, f"grad_{plain}", f"{plain}.grad")
 }
+_SECOND = dict.fromkeys(("g", "grad_output", "grad_grad_output", "g.grad", "grad_g"), "grad_output")
 
 _SHARED = ["in_channels", "out_channels", "kernel_size", "stride", "padding"]
 _ARGUMENTS = {
@@ -63,24 +64,32 @@ def parse_padding(text: str) -> int | str | tuple[int | tuple[int, int], ...]:
     return tuple(pairs)
 
 
-def parse_element(text: str) -> tuple[str, tuple[int, ...]]:
-    """`weight:0,0,0,1`, `w[0,0,0,1]`, `w:0,0,0,1` or `x.grad[0,0,1,1]` as ("weight", (0, 0, 0, 1))."""
+def parse_element(text: str, *, second_order: bool = False) -> tuple[str, tuple[int, ...]]:
+    """`weight:0,0,0,1`, `w[0,0,0,1]`, `w:0,0,0,1` or `x.grad[0,0,1,1]` as ("weight", (0, 0, 0, 1)).
+
+    With `second_order` also `g:0,0,0,1`, an element of the gradient of grad_output.
+    """
+    names = _NAMES | (_SECOND if second_order else {})
     match = re.fullmatch(r"\s*([a-z_.]+)\s*(?::|\[)\s*([\d\s,]*?)\s*,?\s*\]?\s*", text.lower())
-    if not match or match[1] not in _NAMES:
-        raise SpecError(f"--at {safe(text)!r} names no element; write input, weight, bias or output: weight:0,0,0,1")
+    if not match or match[1] not in names:
+        known = "g, w or x" if second_order else "input, weight, bias or output"
+        if match and match[1] in _SECOND:
+            raise SpecError(f"--at {safe(text)!r} is an element of the second order; add --second-order")
+        raise SpecError(f"--at {safe(text)!r} names no element; write {known}: weight:0,0,0,1")
     parts = [part.strip() for part in match[2].split(",")]
     if not all(re.fullmatch(r"\d{1,9}", part) for part in parts):
         raise SpecError(f"--at {safe(text)!r} needs an index, one number an axis: weight:0,0,0,1")
-    return _NAMES[match[1]], tuple(int(part) for part in parts)
+    return names[match[1]], tuple(int(part) for part in parts)
 
 
-def plain_element(operand: Any, at: Any) -> tuple[str, tuple[int, ...]]:
+def plain_element(operand: Any, at: Any, *, second_order: bool = False) -> tuple[str, tuple[int, ...]]:
     """`operand` by any name it has in a report, with its index `at` as ints: ("weight", (0, 0, 0, 1))."""
-    if not isinstance(operand, str) or operand not in _NAMES:
+    names = _NAMES | (_SECOND if second_order else {})
+    if not isinstance(operand, str) or operand not in names:
         known = "input, weight, bias and output have one"
         raise SpecError(f"{safe(repr(operand), 60)} has no formula; {known}")
     try:
-        return _NAMES[operand], tuple(index(part) for part in at)
+        return names[operand], tuple(index(part) for part in at)
     except TypeError:
         raise SpecError(
             f"an index is a whole number for each axis of {operand}, not {safe(repr(at), 60)}; write (0, 0, 0, 1)"

@@ -111,9 +111,8 @@ class ConvSpec:
         return (*self.batch_shape, self.out_channels, *self.output_size)
 
     def shape_of(self, name: str) -> Sizes:
-        """The shape of the tensor `name` ("input", "grad_weight", "output", ...)."""
-        name = "output" if name == "grad_output" else name.removeprefix("grad_")
-        shape: Sizes = getattr(self, f"{name}_shape")
+        """The shape of the tensor `name` ("input", "grad_weight", "output", "grad_grad_output", ...)."""
+        shape: Sizes = getattr(self, f"{name.replace('grad_', '')}_shape")
         return shape
 
     @property

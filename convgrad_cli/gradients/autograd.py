@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from convgrad_cli.geometry.spec import ConvSpec, Pads
 from convgrad_cli.gradients.gradients import Gradients
-from convgrad_cli.gradients.target import SETTINGS, WANTED, Answer, Call, TargetError, lay_out
+from convgrad_cli.gradients.target import SECOND, SETTINGS, WANTED, Answer, Call, TargetError, lay_out
 from convgrad_cli.tensors.operands import Operands, Tensor
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -117,7 +117,12 @@ class _HandOver(torch.autograd.Function):
 
 
 def autograd(spec: ConvSpec, operands: Operands, flags: Flags = PLAIN, wanted: Collection[str] = WANTED) -> Gradients:
-    """Output and the `wanted` gradients as torch computes them, in the operands' dtype, on their device."""
+    """Output and the `wanted` gradients as torch computes them, in the operands' dtype, on their device.
+
+    With cotangents the gradients of the gradients, all of them.
+    """
+    if operands.cotangents is not None:
+        return _run_twice(partial(forward, spec), operands, operands.cotangents, flags, SECOND)
     return _run(partial(forward, spec), operands, flags, wanted, accumulate=False)
 
 
@@ -139,6 +144,23 @@ def _run(
         else:
             grads = dict(zip(asked, torch.autograd.grad(loss, list(asked.values())), strict=True)) if asked else {}
     return Gradients(output.detach(), **grads)
+
+
+def _run_twice(
+    layer: Callable[..., Tensor], operands: Operands, cotangents: Operands, flags: Flags, wanted: Collection[str]
+) -> Gradients:
+    with torch.inference_mode(False), torch.enable_grad(), _set(flags):
+        given = {name: getattr(operands, name) for name in ("input", "weight", "bias")}
+        leaves = {name: _leaf(t).requires_grad_() for name, t in given.items() if t is not None}
+        grad_output = _leaf(operands.grad_output).requires_grad_()
+        output = layer(leaves["input"], leaves["weight"], leaves.get("bias"))
+        loss = _HandOver.apply(output, grad_output)  # type: ignore[no-untyped-call]
+        first = torch.autograd.grad(loss, list(leaves.values()), create_graph=True)
+        along = zip(first, (getattr(cotangents, name) for name in leaves), strict=True)
+        total = torch.stack([_HandOver.apply(*pair) for pair in along]).sum()  # type: ignore[no-untyped-call]
+        asked = {name: leaf for name, leaf in {**leaves, "grad_output": grad_output}.items() if name in wanted}
+        grads = torch.autograd.grad(total, list(asked.values())) if asked else ()
+    return Gradients(**dict(zip(asked, grads, strict=True)))
 
 
 def _leaf(tensor: Tensor) -> Tensor:
@@ -167,21 +189,27 @@ class TorchTarget:
 
     def run(self, spec: ConvSpec, operands: Operands, call: Call | None = None) -> Answer:
         call = call or Call()
-        names = {"input": operands.input, "weight": operands.weight, "grad_output": operands.grad_output}
         layouts = {"input": "channels_last", "weight": "channels_last"} if self.flags.channels_last else {}
-        layouts |= call.layouts
+        given = self._moved(operands, layouts | dict(call.layouts))
+        layer: Callable[..., Tensor] = partial(forward, spec)
+        try:
+            layer = torch.compile(layer, dynamic=False) if self.flags.compile else layer
+            if operands.cotangents is not None:
+                second = self._moved(operands.cotangents, layouts | dict(call.layouts))
+                found = _run_twice(layer, given, second, self.flags, call.wanted)
+            else:
+                found = _run(layer, given, self.flags, call.wanted, accumulate=call.accumulate)
+        except (RuntimeError, NotImplementedError) as error:
+            raise TargetError(f"torch cannot run this layer so: {str(error).splitlines()[0]}") from error
+        return Answer(Gradients(**{name: tensor.cpu() for name, tensor in found.named().items()}))
+
+    def _moved(self, operands: Operands, layouts: Mapping[str, str]) -> Operands:
+        names = {"input": operands.input, "weight": operands.weight, "grad_output": operands.grad_output}
         moved = {
             n: lay_out(t.to(self.device), layouts[n]) if n in layouts else t.to(self.device) for n, t in names.items()
         }
         bias = None if operands.bias is None else operands.bias.to(self.device)
-        given = Operands(moved["input"], moved["weight"], bias, moved["grad_output"])
-        layer: Callable[..., Tensor] = partial(forward, spec)
-        try:
-            layer = torch.compile(layer, dynamic=False) if self.flags.compile else layer
-            found = _run(layer, given, self.flags, call.wanted, accumulate=call.accumulate)
-        except (RuntimeError, NotImplementedError) as error:
-            raise TargetError(f"torch cannot run this layer so: {str(error).splitlines()[0]}") from error
-        return Answer(Gradients(**{name: tensor.cpu() for name, tensor in found.named().items()}))
+        return Operands(moved["input"], moved["weight"], bias, moved["grad_output"])
 
     def close(self) -> None:
         """Nothing was started."""

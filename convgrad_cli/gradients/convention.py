@@ -16,6 +16,9 @@ from convgrad_cli.safe import safe
 KEYWORDS = ("stride", "padding", "dilation", "groups")
 MORE_KEYWORDS = ("output_padding", "transposed", "padding_mode")
 BACKWARD = "function(x, w, b, g, *, stride, padding, dilation, groups), with those keywords that it needs"
+DOUBLE_BACKWARD = (
+    "function(x, w, b, g, ggx, ggw, ggb, *, stride, padding, dilation, groups), with those keywords that it needs"
+)
 FORWARD = "function(x, w, b, *, stride, padding, dilation, groups), with those keywords that it needs"
 
 SPATIAL = {1: "W", 2: "HW", 3: "DHW"}

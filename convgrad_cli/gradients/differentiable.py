@@ -47,17 +47,50 @@ def differentiate(
     if question["accumulate"]:
         for leaf in asked.values():
             leaf.grad = torch.ones_like(leaf)
-    output = forward(*leaves, **keywords)
-    if not isinstance(output, torch.Tensor):
-        raise Refusal(f"returned {a(output)}; expected the output, one tensor")
-    if output.shape != shape:
-        came, right = ("x".join(map(str, size)) for size in (output.shape, shape))
-        raise Refusal(f"returned an output of shape {came}; this layer's is {right}")
+    output = _output(forward(*leaves, **keywords), shape)
     if asked and not output.requires_grad:
         raise Refusal("returned an output that can't be differentiated: it does not depend on x, w or b for autograd")
     if asked:
         torch.autograd.backward(output, grad_output)
     return {"output": output, **{f"grad_{name}": leaf.grad for name, leaf in asked.items()}}
+
+
+def differentiate_twice(
+    forward: Forward,
+    operands: Tensors,
+    along: tuple[Any, ...],
+    keywords: Mapping[str, Any],
+    question: Mapping[str, Any],
+) -> dict[str, torch.Tensor | None]:
+    """The wanted gradients of the gradients' sum with weights `along`; None for one that autograd does not reach."""
+    *leaves, grad_output = operands
+    named = {name: leaf for name, leaf in zip(("input", "weight", "bias"), leaves, strict=True) if leaf is not None}
+    for leaf in (*named.values(), grad_output):
+        leaf.requires_grad_()
+    output = _output(forward(*leaves, **keywords), grad_output.shape)
+    if not output.requires_grad:
+        raise Refusal("returned an output that can't be differentiated: it does not depend on x, w or b for autograd")
+    first = torch.autograd.grad(output, list(named.values()), grad_output, create_graph=True, allow_unused=True)
+    pairs = zip(first, (one for one in along if one is not None), strict=True)
+    reached = [(grad, one) for grad, one in pairs if grad is not None and grad.requires_grad]
+    if not reached:
+        raise Refusal(
+            "has gradients that can't be differentiated again: its backward uses what autograd does not follow"
+        )
+    asked = {name: leaf for name, leaf in {"grad_output": grad_output, **named}.items() if name in question["wanted"]}
+    grads, weights = zip(*reached, strict=True)
+    found = torch.autograd.grad(grads, list(asked.values()), weights, allow_unused=True)
+    return {f"grad_{name}": grad for name, grad in zip(asked, found, strict=True)}
+
+
+def _output(found: Any, shape: Shape) -> torch.Tensor:
+    """What a forward returned, if that is an output of this shape."""
+    if not isinstance(found, torch.Tensor):
+        raise Refusal(f"returned {a(found)}; expected the output, one tensor")
+    if found.shape != shape:
+        came, right = ("x".join(map(str, size)) for size in (found.shape, shape))
+        raise Refusal(f"returned an output of shape {came}; this layer's is {right}")
+    return found
 
 
 def _apply(function: type[torch.autograd.Function]) -> tuple[Forward, tuple[str, ...]]:

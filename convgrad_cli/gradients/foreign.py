@@ -16,12 +16,12 @@ from convgrad_cli.gradients.gradients import Gradients
 from convgrad_cli.gradients.local import LocalWorker
 from convgrad_cli.gradients.location import check_target_text
 from convgrad_cli.gradients.process import Worker
-from convgrad_cli.gradients.target import SETTINGS, WANTED, Answer, Call, TargetError
+from convgrad_cli.gradients.target import SECOND, SETTINGS, WANTED, Answer, Call, TargetError
 from convgrad_cli.safe import safe
 from convgrad_cli.tensors.operands import Operands, Tensor
 
 TIMEOUT = 60.0  # seconds
-KINDS = ("backward", "forward", "cs231n")
+KINDS = ("backward", "forward", "cs231n", "double_backward")
 FRAMEWORKS = ("numpy", "torch")
 
 
@@ -44,6 +44,10 @@ def function_target(
       None for one; or a mapping with these names and `output`; or None where it filled `out`.
     - kind "forward": `function(x, w, b, *, ...)` in torch, whose backward is judged. A module, or the class of one, and
       a torch.autograd.Function will do as well.
+    - kind "double_backward": `function(x, w, b, g, ggx, ggw, ggb, *, ...)`, where the last three are as large as the
+      first. It returns `(grad_grad_output, grad_input, grad_weight)`, the gradients of (ggx * dx).sum() +
+      (ggw * dw).sum() + (ggb * db).sum() with respect to g, x and w, or fewer as above; `output_mask` is in that order.
+      A "forward" is asked for the same where there are cotangents.
     - kind "cs231n": `text` names the file alone, which has conv_forward_naive and conv_backward_naive.
 
     `padding` is a number an axis; where an axis has more at one end than at the other, as "same" with an even kernel
@@ -124,7 +128,7 @@ class FunctionTarget:
         call = call or Call()
         try:
             orders = self._orders(spec)
-            question = self._question(spec, call, orders)
+            question = self._question(spec, call, orders, second=operands.cotangents is not None)
         except TargetError:
             raise
         except ConvGradError as error:
@@ -141,22 +145,27 @@ class FunctionTarget:
 
     def _orders(self, spec: ConvSpec) -> dict[str, tuple[int, ...]]:
         data, weight = (layout.order(spec) for layout in self._layouts)
-        return {"input": data, "output": data, "grad_output": data, "weight": weight, "bias": (0,)}
+        own = {"input": data, "weight": weight, "bias": (0,)}
+        return {**own, "output": data, "grad_output": data, **{f"grad_grad_{name}": o for name, o in own.items()}}
 
-    def _question(self, spec: ConvSpec, call: Call, orders: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    def _question(
+        self, spec: ConvSpec, call: Call, orders: Mapping[str, tuple[int, ...]], *, second: bool
+    ) -> dict[str, Any]:
         parameters = cs231n_parameters(spec) if self._kind == "cs231n" else None
-        wanted = [name for name in WANTED if name in call.wanted and (name != "bias" or spec.bias)]
+        masked = SECOND if second else WANTED
+        wanted = [name for name in masked if name in call.wanted and (name != "bias" or spec.bias)]
         keywords: dict[str, Any] = {}
         for name in self._worker.describe()["takes"]:
             if name == "output_mask":
-                keywords[name] = [one in wanted for one in WANTED]
+                keywords[name] = [one in wanted for one in masked]
             elif name != "out":
                 keywords[name] = keyword(spec, name, scalars=self._scalars)
-        named = {"output": "output", "grad_input": "input", "grad_weight": "weight", "grad_bias": "bias"}
+        named = {f"grad_{one}": one for one in masked} | ({} if second else {"output": "output"})
+        layouts = dict(call.layouts)
         return {
             "keywords": keywords,
             "conv_param": parameters,
-            "layouts": dict(call.layouts),
+            "layouts": layouts | {f"grad_grad_{name}": layout for name, layout in layouts.items()},
             "device": self._device,
             "wanted": wanted,
             "poison": call.poison,
@@ -176,6 +185,9 @@ class FunctionTarget:
             given["bias"] = operands.bias
         elif self._kind == "cs231n":
             given["bias"] = operands.weight.new_zeros(spec.bias_shape)
+        if operands.cotangents is not None:
+            second = {name: getattr(operands.cotangents, name) for name in ("input", "weight", "bias")}
+            given |= {f"grad_grad_{name}": tensor for name, tensor in second.items() if tensor is not None}
         return given
 
 
@@ -205,6 +217,7 @@ def _read(
         order = orders[name.removeprefix("grad_")]
         back = reorder(shape, restore(order)) if len(shape) == len(order) else shape
         misshapen[name.removeprefix("grad_")] = tuple(back)
-    changed = tuple(n for n in ("input", "weight", "bias", "grad_output") if n in reply["changed"])
+    operands = ("input", "weight", "bias", "grad_output", "grad_grad_input", "grad_grad_weight", "grad_grad_bias")
+    changed = tuple(n for n in operands if n in reply["changed"])
     missing = tuple(name.removeprefix("grad_") for name in reply["missing"])
     return Answer(Gradients(**there), misshapen, tuple(n for n in changed if spec.bias or n != "bias"), missing)

@@ -14,29 +14,34 @@ from convgrad_cli.gradients.channel import CARRIERS, Block, Shape
 
 GRADIENTS = ("grad_input", "grad_weight", "grad_bias")
 NAMES = (*GRADIENTS, "output")
-EXPECTED = "(grad_input, grad_weight, grad_bias), fewer of them or None for one, or a mapping with these names"
+SECOND = ("grad_grad_output", "grad_input", "grad_weight")
 
 
 class Refusal(Exception):
     """Why there is no answer, in words that follow the name of the function."""
 
 
-def named(value: Any) -> dict[str, Any]:
-    """What was returned, by name, without what is None. Refusal where that is not what a function returns here."""
+def named(value: Any, order: tuple[str, ...] = GRADIENTS) -> dict[str, Any]:
+    """What was returned, by name, without what is None. Refusal where that is not what a function returns here.
+
+    `order` is that of a tuple: GRADIENTS, or SECOND for gradients of gradients.
+    """
+    names = NAMES if order == GRADIENTS else order
+    expected = f"({', '.join(order)}), fewer of them or None for one, or a mapping with these names"
     if isinstance(value, Mapping):
-        unknown = [name for name in value if name not in NAMES]
+        unknown = [name for name in value if name not in names]
         if unknown:
-            raise Refusal(f"returned a mapping with the name {unknown[0]!r}; its names can be {', '.join(NAMES)}")
+            raise Refusal(f"returned a mapping with the name {unknown[0]!r}; its names can be {', '.join(names)}")
         found = dict(value)
     elif isinstance(value, tuple | list):
-        if not 1 <= len(value) <= len(GRADIENTS):
-            raise Refusal(f"returned {len(value)} values; expected {EXPECTED}")
-        found = dict(zip(GRADIENTS, value, strict=False))
+        if not 1 <= len(value) <= len(order):
+            raise Refusal(f"returned {len(value)} values; expected {expected}")
+        found = dict(zip(order, value, strict=False))
     else:
         if inspect.iscoroutine(value):  # or Python warns of it on standard error
             value.close()
         what = "one array" if _is_array(value) else "None" if value is None else a(value)
-        raise Refusal(f"returned {what}; expected {EXPECTED}")
+        raise Refusal(f"returned {what}; expected {expected}")
     return {name: part for name, part in found.items() if part is not None}
 
 

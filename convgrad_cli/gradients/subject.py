@@ -20,10 +20,11 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from convgrad_cli.gradients.channel import CARRIERS, Block, Shape
-from convgrad_cli.gradients.convention import BACKWARD, KEYWORDS, MORE_KEYWORDS
-from convgrad_cli.gradients.results import GRADIENTS, Refusal, a, named, operand_block
+from convgrad_cli.gradients.convention import BACKWARD, DOUBLE_BACKWARD, KEYWORDS, MORE_KEYWORDS
+from convgrad_cli.gradients.results import GRADIENTS, SECOND, Refusal, a, named, operand_block
 
 OPERANDS = ("input", "weight", "bias", "grad_output")
+COTANGENTS = ("grad_grad_input", "grad_grad_weight", "grad_grad_bias")
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,15 @@ class Subject:
         given = {name: self._value(block, device, layouts.get(name)) for name, block in blocks.items()}
         x, w, b, g = (given.get(name) for name in OPERANDS)
         keywords = {name: _tuples(value) for name, value in question["keywords"].items()}
+        along = tuple(given.get(name) for name in COTANGENTS)
         if self.kind == "forward":
-            from convgrad_cli.gradients.differentiable import differentiate
+            from convgrad_cli.gradients.differentiable import differentiate, differentiate_twice
 
+            if along[0] is not None:
+                return differentiate_twice(self.functions[0], (x, w, b, g), along, keywords, question), given
             return differentiate(self.functions[0], (x, w, b, g), keywords, question, shapes["output"]), given
+        if self.kind == "double_backward":
+            return named(self.functions[0](x, w, b, g, *along, **keywords), SECOND), given
         if self.kind == "cs231n":
             return self._run_cs231n((x, w, b, g), question["conv_param"]), given
         if "out" in self.takes:
@@ -175,7 +181,11 @@ def understand(functions: Sequence[Any], kind: str, framework: str, sha256: str 
 
         found[0], takes = as_forward(found[0])
     elif not all(callable(function) for function in found):
-        raise Refusal(f"is {a(found[0])}, not a function; expected {BACKWARD}")
+        raise Refusal(
+            f"is {a(found[0])}, not a function; expected {DOUBLE_BACKWARD if kind == 'double_backward' else BACKWARD}"
+        )
+    elif kind == "double_backward":
+        takes = keywords_of(found[0], 7, DOUBLE_BACKWARD, (*MORE_KEYWORDS, "output_mask"))
     elif kind == "backward":
         takes = keywords_of(found[0], 4, BACKWARD, (*MORE_KEYWORDS, "output_mask", "out"))
     return Subject(tuple(found), kind, framework, takes, sha256)

@@ -13,6 +13,8 @@ from convgrad_cli.tensors.operands import Operands, Tensor
 
 SETTINGS = ("stride", "padding", "dilation", "groups")
 WANTED = ("input", "weight", "bias")
+SECOND = ("grad_output", "input", "weight")
+"""What the second order asks for, in the order of PyTorch's own double backward."""
 LAYOUTS = ("contiguous", "channels_last", "sliced", "transposed", "expanded")
 
 
@@ -67,7 +69,10 @@ class Target(Protocol):
     def allows(self) -> frozenset[str]: ...
 
     def run(self, spec: ConvSpec, operands: Operands, call: Call = ...) -> Answer:
-        """Run it on `operands` (CPU tensors). Raises TargetError where there is no answer."""
+        """Run it on `operands` (CPU tensors). Raises TargetError where there is no answer.
+
+        With cotangents among the operands it is asked for gradients of gradients: SECOND, or those that are wanted.
+        """
 
     def close(self) -> None:
         """End what it started."""

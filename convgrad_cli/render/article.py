@@ -163,12 +163,12 @@ def _tables(report: Report, style: Style) -> list[Table]:
 def _tensors(report: Report, style: Style, tabled: Sequence[str]) -> Iterator[Block]:
     """The operands and the output as matrices, those too large in a sentence; the story draws its own."""
     for name, tensor in report.tensors.items():
-        told = bool(report.passages) or (
-            name.startswith("grad_") and (name != "grad_output" or report.loss == "y.sum()")
-        )
+        result = name in ("grad_input", "grad_weight", "grad_bias", "grad_grad_output")
+        result = result or (name == "bias" and bool(report.second_order))  # which has no part in it
+        told = bool(report.passages) or result or (name == "grad_output" and report.loss == "y.sum()")
         if not style.shows(name) or name in tabled or (told and not style.only):
             continue
-        pictures = pictures_of(tensor, 0 if tensor.name == "bias" else report.spec.dims)
+        pictures = pictures_of(tensor, 0 if tensor.name in ("bias", "grad_grad_bias") else report.spec.dims)
         yield _matrices(pictures, style) if pictures else Paragraph(_summary(tensor, style))
 
 

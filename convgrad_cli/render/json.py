@@ -125,7 +125,9 @@ def _members(report: Report, style: Style) -> Iterator[tuple[str, Any]]:
     yield "dtype", safe(report.dtype)
     yield "device", safe(report.device)
     yield "seed", report.seed
-    yield "loss", {"name": safe(report.loss), "value": _number(report.loss_value)}
+    value, second = _number(report.loss_value), report.second_order
+    yield "loss", {"name": safe(report.loss), "value": None if second else value}
+    yield from [("second_order", {"name": safe(second, SENTENCE), "value": value})] if second else []
     yield from [("check", _check(report.check))] if report.check else []
     yield from ((name, _tensor(tensor)) for name, tensor in report.tensors.items() if style.shows(name))
     listed = [table for table in report.tables if style.shows(table.tensor)]

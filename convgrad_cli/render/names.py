@@ -11,6 +11,7 @@ from convgrad_cli.report import Element, Report
 from convgrad_cli.safe import safe
 
 TITLES = {"output": "output", "grad_weight": "weight.grad", "grad_input": "x.grad", "grad_bias": "bias.grad"}
+TITLES |= {"grad_grad_output": "g.grad"}
 LETTERS = {tensor: formula.LETTERS[tensor.removeprefix("grad_")] for tensor in TITLES}
 
 
@@ -29,11 +30,16 @@ def route_name(route: str, tensor: str) -> str:
 
 
 def loss_text(report: Report, precision: int) -> str:
-    """The loss, and its value where it was computed."""
-    value = report.loss_value
-    return f"loss = {safe(report.loss)}" + (
-        "" if value is None else f" = {number(stored(value, report.dtype), precision)}"
-    )
+    """The loss, and its value where it was computed; of the second order what is differentiated in its place."""
+    return "; ".join(loss_lines(report, precision))
+
+
+def loss_lines(report: Report, precision: int) -> list[str]:
+    """The same where a line is no longer than a terminal's."""
+    value = "" if report.loss_value is None else f" = {number(stored(report.loss_value, report.dtype), precision)}"
+    if report.second_order:
+        return [f"S = {report.second_order}{value}", f"L = {safe(report.loss)}, and each .grad is that of S"]
+    return [f"loss = {safe(report.loss)}{value}"]
 
 
 def closeness(report: Report) -> str:

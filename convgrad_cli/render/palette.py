@@ -9,6 +9,7 @@ from rich.style import Style as RichStyle
 
 # Mid-tones with a contrast of at least 3 on black and on white.
 ROLES = {"x": "#0f8b8d", "xp": "#0f8b8d", "w": "#c2478f", "b": "#a0741a", "y": "#3d7fd6", "g": "#3d7fd6"}
+ROLES |= {"ggx": ROLES["x"], "ggxp": ROLES["x"], "ggw": ROLES["w"], "ggb": ROLES["b"]}
 BAD, DOUBT, GOOD = "#d1432f", "#c06a00", "green"
 
 # PuOr of ColorBrewer (Brewer & Harrower), which stays apart for colour-blind readers; orange negative, purple positive.

@@ -12,7 +12,7 @@ from convgrad_cli.render.numbers import shortest
 from convgrad_cli.render.style import Style
 from convgrad_cli.report import Report, TensorData
 
-GRADIENTS = ("grad_weight", "grad_input", "grad_bias")
+GRADIENTS = ("grad_grad_output", "grad_weight", "grad_input", "grad_bias")
 
 
 def render(report: Report, style: Style) -> Iterator[str]:

@@ -87,7 +87,7 @@ class Stage:
                 "start": view.start,
                 "size": view.size,
                 "drawn": view.drawn,
-                "axes": _axes(self._report.spec, name),
+                "axes": axis_names(self._report.spec, name),
                 "formulas": [
                     None if element is None else coder.coded(element.formula)
                     for element in (self._element(self._tables[name], at) for at in view.indices())
@@ -183,7 +183,7 @@ def _letter(name: str) -> str:
     return LETTERS.get(name) or f"{LETTERS[name.removeprefix('grad_')]}.grad"
 
 
-def _axes(spec: ConvSpec, name: str) -> list[str]:
+def axis_names(spec: ConvSpec, name: str) -> list[str]:
     """What the leading axes of a tensor are called."""
     depth = ["depth"] if spec.dims == 3 else []
     kind = "output" if name == "grad_output" else name.removeprefix("grad_").removeprefix("padded_")

@@ -19,6 +19,8 @@ SUFFIXES = {
     ".xml": "junit",
 }
 NAMES = ("input", "weight", "bias", "output", "grad_output", "grad_input", "grad_weight", "grad_bias")
+SECOND_NAMES = ("grad_grad_output", "grad_grad_input", "grad_grad_weight", "grad_grad_bias")
+"""What only reports of the second order have."""
 SENTENCE = 2000  # characters of a note or a reason; a sentence is longer than a name
 ROWS = 50  # a longer table shows only the rows that matter, unless asked
 

@@ -14,7 +14,7 @@ from convgrad_cli.geometry.validation import by_x
 from convgrad_cli.render import selection
 from convgrad_cli.render.check import parts as check_parts
 from convgrad_cli.render.matrices import draw, pictures_of, summary_line
-from convgrad_cli.render.names import closeness, indexed, loss_text
+from convgrad_cli.render.names import closeness, indexed, loss_lines
 from convgrad_cli.render.numbers import aligned
 from convgrad_cli.render.palette import BAD, role
 from convgrad_cli.render.rows import BOLD, DIM, coloured, rows_of, table_of
@@ -97,15 +97,20 @@ def _header(report: Report, style: Style) -> Iterator[RenderableType]:
     for letter, shape in (("x", report.spec.input_shape), ("w", report.spec.weight_shape)):
         sizes.append(letter, role(letter)).append(f" {by_x(shape)}   ")
     sizes.append("y", role("y")).append(f" {by_x(report.spec.output_shape)}   ")
-    if report.check is None:
-        sizes.append(loss_text(report, style.precision))
+    lines = [] if report.check is not None else loss_lines(report, style.precision)
+    if len(lines) == 1:
+        sizes.append(lines.pop())
     yield sizes
+    yield from map(Text, lines)
 
 
 def _tensors(report: Report, style: Style) -> Iterator[RenderableType]:
     names = ["input", "padded_input", "weight", "bias", "grad_output", "output"]
+    names += ["grad_grad_input", "padded_grad_grad_input", "grad_grad_weight", "grad_grad_bias"]
     if report.loss == "y.sum()" and "grad_output" not in style.only:
         names.remove("grad_output")
+    if report.second_order and "bias" not in style.only:
+        names.remove("bias")  # it has no part in it
     if report.check is not None:
         names.remove("output")  # it is judged, as the gradients are
     found = [report.tensors[name] for name in names if name in report.tensors and style.shows(name)]
@@ -118,7 +123,7 @@ def _tensors(report: Report, style: Style) -> Iterator[RenderableType]:
 
 
 def _spatial(report: Report, tensor: TensorData) -> int:
-    return 0 if tensor.name == "bias" else report.spec.dims
+    return 0 if tensor.name in ("bias", "grad_grad_bias") else report.spec.dims
 
 
 def _passage(passage: Passage, report: Report, style: Style) -> Iterator[RenderableType]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from convgrad_cli.geometry.formula import COTANGENTS
 from convgrad_cli.geometry.spec import ConvSpec
 
 Tensor = torch.Tensor
@@ -17,6 +18,8 @@ class Operands:
     """Input, weight, bias and upstream gradient of one layer, in the shapes of its ConvSpec.
 
     `ones` says that grad_output is all ones, as loss = y.sum() makes it; `notes` what the dtype lost of given numbers.
+    `cotangents` makes it a problem of the second order: ggx, ggw and ggb, in the places of what they are as large as,
+    beside the same grad_output. They are themselves the operands that dS/dx and dS/dw are first-order gradients on.
     """
 
     input: Tensor
@@ -25,20 +28,30 @@ class Operands:
     grad_output: Tensor
     ones: bool = False
     notes: tuple[str, ...] = ()
+    cotangents: Operands | None = None
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Operands:
         """The same layer's operands with `function` applied to each tensor."""
         bias = None if self.bias is None else function(self.bias)
         input, weight, grad_output = map(function, (self.input, self.weight, self.grad_output))
-        return replace(self, input=input, weight=weight, bias=bias, grad_output=grad_output)
+        mapped = replace(self, input=input, weight=weight, bias=bias, grad_output=grad_output)
+        if self.cotangents is None:
+            return mapped
+        return replace(mapped, cotangents=replace(self.cotangents.map(function), grad_output=grad_output))
 
     def letters(self, spec: ConvSpec) -> dict[str, Tensor]:
-        """The namespace of printed expressions: x, w, b, g, and xp where padding copies input values."""
+        """The namespace of printed expressions: x, w, b, g, and xp where padding copies input values.
+
+        With cotangents also ggx, ggw, ggb and ggxp.
+        """
         names = {"x": self.input, "w": self.weight, "g": self.grad_output}
         if self.bias is not None:
             names["b"] = self.bias
         if spec.has_padded_input:
             names["xp"] = pad_input(spec, self.input)
+        if self.cotangents is not None:
+            more = self.cotangents.letters(spec)
+            names |= {COTANGENTS[letter]: tensor for letter, tensor in more.items() if letter != "g"}
         return names
 
 

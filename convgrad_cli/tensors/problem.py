@@ -24,12 +24,16 @@ if TYPE_CHECKING:
     from convgrad_cli.tensors.operands import Operands
 
 LOSSES = {"sum": "y.sum()", "mean": "y.mean()"}
+COTANGENTS = ("grad_grad_input", "grad_grad_weight", "grad_grad_bias")
 _WIDTHS = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One layer with its sources; `loss` is the expression whose gradients are taken."""
+    """One layer with its sources; `loss` is the expression whose gradients are taken.
+
+    With `second_order` it is the gradients of these gradients, by the cotangents among the sources.
+    """
 
     spec: ConvSpec
     sources: Mapping[str, Source]
@@ -38,6 +42,7 @@ class Problem:
     seed: int
     loss: str
     notes: tuple[str, ...]
+    second_order: bool = False
 
 
 def make_problem(
@@ -48,8 +53,12 @@ def make_problem(
     device: str = "cpu",
     seed: int = 0,
     loss: str | None = None,
+    second_order: bool = False,
 ) -> Problem:
-    """The Problem of typed settings and given numbers, every size checked. Imports no torch. Raises ConvGradError."""
+    """The Problem of typed settings and given numbers, every size checked. Imports no torch. Raises ConvGradError.
+
+    Cotangents among the sources imply `second_order`.
+    """
     if loss is not None and loss not in LOSSES:
         raise SourceError(f"--loss {loss!r} is not one of {', '.join(LOSSES)}; any other loss is given by its --g")
     if loss is not None and "grad_output" in sources:
@@ -60,19 +69,22 @@ def make_problem(
     spec = complete_spec(settings, sources)
     fitted: dict[str, Source] = {}
     notes = []
+    if "grad_grad_bias" in sources and not spec.bias:
+        raise SourceError("--ggb is the cotangent of the bias's gradient, and the layer has no bias; add --bias")
     for name, source in sources.items():
         if isinstance(source, Numbers):
             source, note = fit(spec, name, source)
             notes += [*source.notes, *([note] if note else [])]
         elif source.kernel_size and spec.kernel_size != source.kernel_size:
             raise SourceError(f"the fill {source.name} is a 3x3 kernel; it can only be the weight of such a 2-D layer")
-        elif source.kernel_size and name != "weight":
+        elif source.kernel_size and name not in ("weight", "grad_grad_weight"):
             raise SourceError(f"the fill {source.name} is a kernel; it can only be given as --w")
         fitted[name] = source
     given = {source.dtype for source in fitted.values() if isinstance(source, Numbers) and source.dtype}
     chosen = check_dtype(dtype) if dtype else max(given, key=_width, default="float32")
     shown = "(y * g).sum()" if "grad_output" in sources else LOSSES[loss or "sum"]
-    return Problem(spec, fitted, chosen, device, seed, shown, tuple(notes))
+    second_order = second_order or any(name in sources for name in COTANGENTS)
+    return Problem(spec, fitted, chosen, device, seed, shown, tuple(notes), second_order)
 
 
 def memory_for(problem: Problem, *, gradients: bool) -> int:
@@ -81,6 +93,8 @@ def memory_for(problem: Problem, *, gradients: bool) -> int:
     inputs, weights, outputs = (prod(spec.shape_of(name)) for name in ("input", "weight", "output"))
     if spec.has_padded_input:
         inputs += prod(spec.padded_input_shape)
+    if problem.second_order:
+        inputs, weights = 2 * inputs, 2 * weights
     entries = inputs + weights + outputs
     # Operands and results of both routes; by hand in float64, twice for the magnitudes; bounds and differences.
     return entries * (3 * width + 9 * 8) if gradients else (inputs + weights) * 2 * width
@@ -102,9 +116,10 @@ def make_operands(problem: Problem, *, gradients: bool = True) -> Operands:
     dtype = getattr(torch, problem.dtype)
     tensors: dict[str, torch.Tensor] = {}
     notes: list[str] = []
-    for place, name in enumerate(("input", "weight", "bias", "grad_output")):
+    names = ("input", "weight", "bias", "grad_output", *(COTANGENTS if problem.second_order else ()))
+    for place, name in enumerate(names):
         source = problem.sources.get(name)
-        if name == "bias" and not spec.bias:
+        if name.endswith("bias") and not spec.bias:
             continue
         if name == "grad_output" and source is None:
             share = 1.0 if problem.loss == LOSSES["sum"] else 1.0 / prod(spec.output_shape)
@@ -122,17 +137,25 @@ def make_operands(problem: Problem, *, gradients: bool = True) -> Operands:
             notes += lost
         else:
             # An own stream each: adding a bias, say, changes no other operand.
-            generator = torch.Generator().manual_seed((problem.seed * 4 + place) % 2**63)
+            # Nor are cotangents the operands of the next seed; of a seed torch reads 32 bits.
+            own = problem.seed * 4 + place + (2**31 if name in COTANGENTS else 0)
+            generator = torch.Generator().manual_seed(own % 2**63)
+            kind = name.removeprefix("grad_grad_")
             tensors[name] = fill(
-                source.name if source else "randn", name, spec.shape_of(name), spec.dims, dtype, generator
+                source.name if source else "randn", kind, spec.shape_of(name), spec.dims, dtype, generator
             )
+    ones, cotangents = problem.loss == LOSSES["sum"], None
+    if problem.second_order:
+        input, weight, bias = (tensors.get(name) for name in COTANGENTS)
+        cotangents = Operands(input, weight, bias, tensors["grad_output"], ones=ones)  # type: ignore[arg-type]
     return Operands(
         tensors["input"],
         tensors["weight"],
         tensors.get("bias"),
         tensors["grad_output"],
-        ones=problem.loss == LOSSES["sum"],
+        ones=ones,
         notes=tuple(notes),
+        cotangents=cotangents,
     )
 
 

@@ -13,6 +13,7 @@ from convgrad_cli.tensors.files import Numbers
 from convgrad_cli.tensors.sources import Fill, Source
 
 OPTIONS = {"input": "--x", "weight": "--w", "bias": "--b", "grad_output": "--g"}
+OPTIONS |= {"grad_grad_input": "--ggx", "grad_grad_weight": "--ggw", "grad_grad_bias": "--ggb"}
 SAID_BY = {
     "input_size": "--size",
     "kernel_size": "--kernel",
@@ -71,8 +72,9 @@ def fit(spec: ConvSpec, name: str, numbers: Numbers) -> tuple[Numbers, str]:
         note = f"{OPTIONS[name]} has shape {by_x(shape)}; taken as {by_x(expected)}"
         return replace(numbers, array=numbers.array.reshape(expected)), note
     if shape != expected:
-        axes = {"weight": "(out, in / groups, kernel)", "bias": "(out)"}.get(name, "(batch, channels, size)")
-        if name == "weight" and spec.transposed:
+        kind = name.removeprefix("grad_grad_")
+        axes = {"weight": "(out, in / groups, kernel)", "bias": "(out)"}.get(kind, "(batch, channels, size)")
+        if kind == "weight" and spec.transposed:
             axes = "(in, out / groups, kernel)"
         raise SourceError(f"{OPTIONS[name]} has shape {by_x(shape)}, but this layer needs {by_x(expected)} {axes}")
     return numbers, ""

@@ -216,11 +216,11 @@ def _digits(spec: ConvSpec, make: _Numbers, bits: int) -> Iterator[Probe]:
     certificate = "single" if spec.has_padded_input else "always"
     bias = torch.zeros(spec.bias_shape, dtype=make.dtype) if spec.bias else None
     stock = make.full_stock(bits, PICKED)
-    x, g = (make.full(name, bits) for name in ("input", "grad_output"))
-    picked = Operands(_pick_channels(spec, make, "input", stock), _pick_taps(spec, make, stock, rows=False), bias, g)
+    taps = _pick_taps(spec, make, stock, rows=False)
+    picked = Operands(_pick_channels(spec, make, "input", stock), taps, bias, make.full("grad_output", bits))
     yield Probe("digits", picked, ("weight", "input"), certificate, first=True)
     hot = _pick_channels(spec, make, "grad_output", stock, single=True)
-    picked = Operands(x, _pick_taps(spec, make, stock, rows=True), bias, hot)
+    picked = Operands(make.full("input", bits), _pick_taps(spec, make, stock, rows=True), bias, hot)
     yield Probe("digits", picked, ("output", "bias") if spec.bias else ("output",), certificate, first=True)
 
 

@@ -111,13 +111,18 @@ class Probing:
     def _count(self, name: str, expected: Tensor, certified: Tensor | None) -> None:
         if name in self._powerful:
             return
-        tested = torch.zeros(self.spec.shape_of(name), dtype=torch.bool)
+        shape, counts = self.spec.shape_of(name), term_counts(self.spec, name)
+        all_of_them = int((counts > 0).sum()) * (expected.numel() // counts.numel())
+        if certified is None and expected.shape == shape and int(expected.count_nonzero()) == all_of_them:
+            self._powerful.add(name)
+            return
+        tested = torch.zeros(shape, dtype=torch.bool)
         tested[: len(expected)] = expected != 0 if certified is None else certified & (expected != 0)
         tested = tested | self._tested[name] if name in self._tested else tested
         self._tested[name] = tested
         axis = 0 if name in ("weight", "bias") else len(self.spec.batch_shape)
-        others = [other for other in range(tested.dim()) if other != axis]
-        met = (term_counts(self.spec, name) > 0).expand(tested.shape)
+        others = [other for other in range(len(shape)) if other != axis]
+        met = (counts > 0).expand(shape)
         channels, reachable = (some.sum(dim=others) if others else some.int() for some in (tested, met))
         if bool(((channels > 0) | (reachable == 0)).all()) and int(channels.sum()) >= POWER * int(reachable.sum()):
             self._powerful.add(name)

@@ -18,6 +18,7 @@ from convgrad_cli.geometry.axis import Span, whole
 from convgrad_cli.geometry.derivation import formula
 from convgrad_cli.geometry.formula import LETTERS, Factor, Formula, Product
 from convgrad_cli.geometry.spec import ConvSpec, Sizes
+from convgrad_cli.tensors.index import index_at
 from convgrad_cli.tensors.operands import Operands, Tensor
 from convgrad_cli.verdict.bounds import BITS
 from convgrad_cli.verdict.faults import Bench
@@ -129,7 +130,7 @@ def _linear(bench: Bench, spec: ConvSpec, name: str, base: Operands, operand: st
         actual = _ask(bench, spec, name, base, {operand: _one_hot(shape, flat, bench.dtype)})
         for at in actual.nonzero():
             index = tuple(map(int, at))
-            found.setdefault(index, {})[(_unravel(flat, shape),)] = float(actual[index])
+            found.setdefault(index, {})[(index_at(flat, shape),)] = float(actual[index])
     return found
 
 
@@ -149,8 +150,8 @@ def _bilinear(
             fits = ((weights[0] - weights[1]).abs() <= 1e-6 * weights[0].abs()).nonzero().flatten().tolist()
             if len(fits) != 1:
                 raise NotRead("one entry of an operand meets several of the other in one element")
-            entry = _unravel(fits[0], other)
-            here = _unravel(flat, shape)
+            entry = index_at(fits[0], other)
+            here = index_at(flat, shape)
             term = (here, entry) if picked == 0 else (entry, here)
             found.setdefault(index, {})[term] = float(f"{float(weights[0][fits[0]]):.6g}")
     return found
@@ -168,10 +169,6 @@ def _one_hot(shape: Sizes, flat: int, dtype: torch.dtype) -> Tensor:
     found = torch.zeros(prod(shape), dtype=dtype)
     found[flat] = 1
     return found.view(shape)
-
-
-def _unravel(flat: int, shape: Sizes) -> Sizes:
-    return tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), shape))
 
 
 def fold(spec: ConvSpec, name: str, terms: Terms) -> tuple[Formula, float] | None:

@@ -20,6 +20,7 @@ from convgrad_cli.geometry.axis import Pair
 from convgrad_cli.geometry.derivation import formula
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.gradients.by_hand import by_hand
+from convgrad_cli.tensors.index import indices_at
 from convgrad_cli.tensors.operands import Operands, Tensor, pad_input
 from convgrad_cli.verdict.bounds import ROUNDOFF, term_counts
 
@@ -75,7 +76,7 @@ def part_of_magnitude(spec: ConvSpec, operands: Operands, operand: str, flat: Te
     terms = _terms_of_weight if operand == "weight" else partial(_terms_of_side, operand=operand)
     found = [torch.zeros(0, dtype=torch.float64)]
     for some in torch.split(flat, TOGETHER):
-        index = [i.unsqueeze(1) for i in torch.unravel_index(some, spec.shape_of(operand))]
+        index = [i.unsqueeze(1) for i in indices_at(some, spec.shape_of(operand))]
         left, right, there = terms(spec, *sides, operands.weight, index)
         found.append((left.double() * right).abs_().mul_(there).sum(1))
     # float64 adds few positive numbers with a relative error far below this; not finite: they were too large.

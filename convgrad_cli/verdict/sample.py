@@ -18,6 +18,7 @@ from convgrad_cli.geometry.derivation import formula
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.gradients.by_hand import terms
 from convgrad_cli.gradients.target import Target, TargetError
+from convgrad_cli.tensors.index import index_at
 from convgrad_cli.tensors.operands import Operands, Tensor
 from convgrad_cli.verdict.bounds import BITS, ROUNDOFF, Arithmetic, Sums, partial_sums
 from convgrad_cli.verdict.probes import TENSORS, Probe, logic_probes, sums_probes
@@ -105,7 +106,7 @@ def _chosen(shape: tuple[int, ...], count: int, seed: int) -> Iterator[Index]:
     inner = range(1, total - 1) if total > count else range(total)
     drawn = Random(seed).sample(inner, max(0, count - 2)) if total > count else inner
     flat = sorted({*drawn, 0, total - 1})[:count]
-    yield from (tuple(int(i) for i in torch.unravel_index(torch.tensor(one), shape)) for one in flat)
+    yield from (index_at(one, shape) for one in flat)
 
 
 def _compare(

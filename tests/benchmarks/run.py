@@ -22,6 +22,7 @@ from element import element
 from growth import growth
 from layers import by_hand
 from measure import Outcome, Settings, machine, write
+from pages import pages
 from rich.console import Console
 from rich.table import Table
 
@@ -34,6 +35,7 @@ BENCHMARKS = {
     "certify": certify,
     "gradcheck": gradcheck,
     "diagnose": diagnose,
+    "pages": pages,
 }
 RESULTS = Path(__file__).with_name("results")
 RUNS = 9

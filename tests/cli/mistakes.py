@@ -285,6 +285,43 @@ Got unexpected extra argument(s) (x 3); each value belongs to an option and has 
 convgrad explain --help
 $ inspect --w '1 2 3' --groups 2 --dims 1 --x '1 2 3 4'
 --w makes in_channels 2, but --in-channels or another tensor says 1; drop one of them
+$ inspect --ggb 1
+--ggb is the cotangent of the bias's gradient, and the layer has no bias; add --bias
+$ inspect --ggx '1 2 3'
+--ggx has shape 3, but this layer needs 1x1x3x3 (batch, channels, size)
+$ inspect --transposed --ggw '1 2 3'
+--ggw has shape 3, but this layer needs 1x1x2x2 (in, out / groups, kernel)
+$ inspect --ggx sobel-x --kernel 3
+the fill sobel-x is a kernel; it can only be given as --w
+$ inspect --ggw random
+--ggw 'random' is neither a fill, numbers, nor a file that exists; did you mean randn?
+$ inspect --x - --ggx -
+standard input (-) can only be read once; put the other numbers into a file
+$ inspect --second-order -f html
+-f html draws no second order; use -f markdown, latex or json
+$ inspect --ggx ones -o page.html
+-f html draws no second order; use -f markdown, latex or json
+$ inspect --second-order --as torch
+--as prints the layer alone, which has no order; drop --second-order or --as
+$ explain --second-order
+--second-order explains one element, of g, w or x; add --at g:0,0,0,0 or the like
+$ explain --at g:0,0,0,0
+--at 'g:0,0,0,0' is an element of the second order; add --second-order
+$ explain --second-order --at b:0
+bias has no gradient of the second order; grad_output, weight and input have one
+$ explain --second-order --at k:0
+--at 'k:0' names no element; write g, w or x: weight:0,0,0,1
+$ explain --second-order --at g:0,0,2,0
+output:0,0,2,0 is outside output of shape 1x1x2x2
+$ check --second-order --exec 'run {in} {out}'
+--exec has no second order; --second-order judges torch, --forward, or a TARGET that is called as
+function(x, w, b, g, ggx, ggw, ggb)
+$ check --second-order --grad-weight saved.pt
+--grad-weight has no second order; --second-order judges torch, --forward, or a TARGET that is called as
+function(x, w, b, g, ggx, ggw, ggb)
+$ check --second-order layers.py --convention cs231n
+--convention has no second order; --second-order judges torch, --forward, or a TARGET that is called as
+function(x, w, b, g, ggx, ggw, ggb)
 $ inspect -x 1
 No such option: -x. Try convgrad inspect --help
 """

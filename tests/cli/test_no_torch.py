@@ -9,7 +9,7 @@ import pytest
 from mistakes import mistakes
 from shell import ROOT, Run, run
 
-ABSENT = ("torch", "numpy", "safetensors")
+ABSENT = ("torch", "numpy", "safetensors", "textual")
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,7 @@ QUIET = [
     ("explain", "-h"),
     ("doctor", "--help"),
     ("check", "--help"),
+    ("view", "--help"),
     ("inspect", "--version"),
     ("inspect", "--layer", "mb1000ic99999ih9999oc99999kh3", "--as", "miopen"),
     ("explain", "--size", "3", "--version"),
@@ -57,7 +58,7 @@ def complete(words: str, without: dict[str, str]) -> Run:
 
 def test_completion_needs_no_torch(without):
     done = complete("convgrad ", without)
-    assert (done.status, done.out.split()) == (0, ["inspect", "explain", "check", "suite", "model", "doctor"])
+    assert (done.status, done.out.split()) == (0, ["inspect", "explain", "check", "suite", "model", "view", "doctor"])
     options = complete("convgrad inspect --pad", without)
     assert (options.status, options.out.split()) == (0, ["--padding", "--padding-mode"])
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from concurrent.futures import Executor, Future
 from pathlib import Path
 
 import pytest
 from shell import Run, call, terminal
+
+from convgrad_cli import suites
+from convgrad_cli.commands import suite_problem
 
 LIST = r"""# layers of mine
 --dir=BWD_W --mb=3
@@ -40,6 +44,30 @@ def no_groups(x, w, b, g, *, groups, **settings):
         raise NotImplementedError("groups")
     return right(x, w, b, g, groups=groups, **settings)
 """
+
+
+class Here(Executor):
+    """This process in place of others, which would each have to import torch."""
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+
+    def submit(self, fn, /, *args, **kwargs) -> Future:
+        future: Future = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+    def end(self) -> None:
+        while suite_problem._kept:
+            suite_problem._kept.popitem()[1].close()
+
+
+PROCESSES = suites.Processes
+
+
+@pytest.fixture(autouse=True)
+def _here(monkeypatch):
+    monkeypatch.setattr(suites, "Processes", Here)
 
 
 @pytest.fixture(autouse=True)
@@ -208,7 +236,8 @@ def test_summary_inspects():
     assert found[0]["again"].startswith("convgrad inspect --size 5 ")
 
 
-def test_jobs_give_the_same_rows():
+def test_jobs_give_the_same_rows(monkeypatch):
+    monkeypatch.setattr(suites, "Processes", PROCESSES)
     one, two = ({row["name"]: {**row, "seconds": 0} for row in rows(f"list{jobs}")} for jobs in ("", " --jobs 2"))
     assert one == two
 

@@ -16,12 +16,12 @@ from shell import PATIENCE, in_bash, run, started
 COUNT = 30
 SLOWLY = """
 import time
-import convgrad_cli.commands.suite as suite
-done = suite.run_one
-def slow(settings, listed):
+from convgrad_cli.cli.results import Results
+add = Results.add
+def slow(self, row):
     time.sleep(0.1)
-    return done(settings, listed)
-suite.run_one = slow
+    add(self, row)
+Results.add = slow
 """
 
 
@@ -80,15 +80,15 @@ def finish(problems: Path, results: Path, *arguments: str) -> None:
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_after_kill_9_nothing_is_lost_or_done_twice(problems, tmp_path, jobs):
     results = tmp_path / "found.jsonl"
-    with half_way(str(problems), "--results", str(results), "--jobs", jobs, code=SLOWLY * (jobs == "1")) as process:
+    with half_way(str(problems), "--results", str(results), "--jobs", jobs, code=SLOWLY) as process:
         mine = children(process)
         process.kill()
         process.wait(PATIENCE)
         found = results.read_text()
         assert found.endswith("\n")
         assert found.count("\n") >= 5
-        assert found.count("\n") < COUNT or jobs == "2"
-        assert len(mine) == (2 if jobs == "2" else 0)
+        assert found.count("\n") < COUNT
+        assert len(mine) == int(jobs)
         assert are_gone(mine)
     finish(problems, results, "--jobs", jobs)
 
@@ -129,6 +129,30 @@ def test_a_killed_process_is_named_and_its_problem_done_again(problems, tmp_path
     assert err.startswith("note: list:")
     assert f": process {victim} was ended by SIGKILL" in err
     assert err.endswith("while it worked on this problem; it is tried once more\n")
+
+
+CRASH = """
+import os
+import signal
+from convgrad_cli.suites import Processes
+submit = Processes.submit
+def crash(self, work, listed):
+    return submit(self, os.abort) if listed.name == "p1" else submit(self, work, listed)
+Processes.submit = crash
+"""
+
+
+def test_a_crash_of_torch_is_one_problem_without_answer(problems, tmp_path):
+    """oneDNN crashes on some layers (uxlfoundation/oneDNN issue 5942); a suite goes on, also with one job."""
+    results = tmp_path / "found.jsonl"
+    problems.write_text("".join(problems.read_text().splitlines(keepends=True)[:3]))
+    done = run("suite", str(problems), "--results", str(results), "--conditions", "none", "-f", "jsonl", code=CRASH)
+    assert done.status == 2
+    [one, two, three] = rows(results)
+    assert [one["verdict"], two["verdict"], three["verdict"]] == ["PASS", "ERROR", "PASS"]
+    assert " was ended by SIGABRT while it worked on this problem" in two["reason"]
+    assert done.err.startswith("note: list:2: process ")
+    assert done.err.endswith("; it is tried once more\n")
 
 
 DEADLY = """

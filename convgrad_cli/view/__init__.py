@@ -1,0 +1,1 @@
+"""A report on a screen that one moves over: what lights up, how it is laid out, the explorer and the player."""
