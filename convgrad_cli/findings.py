@@ -92,7 +92,7 @@ class Diagnosis:
     """What is wrong with code that failed: where, which mistake, what it sums, the smallest layer that shows it.
 
     `layer` is the one on which `maps` and most of `faults` were found, `smallest` a command that shows the same fault,
-    `boundary` where it appears, `hidden` why some terms could not be read out, `calls` how often the code was asked.
+    `boundary` where it appears, `hidden` what could not be found out, and why, `calls` how often the code was asked.
     """
 
     layer: str

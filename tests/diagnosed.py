@@ -67,7 +67,7 @@ def judge(name: str, number: int) -> Row:
         "name": name,
         "layer": spec.layer_text(),
         "verdict": report.check.verdict if report.check else "",
-        "planted": sorted(planted),
+        "planted": sorted(one.classes) if isinstance(one, Planted) else [],
         "grade": _grade({TENSORS[tensor] for tensor in wrong}, named, bool(kinds), report.check.verdict == "FAIL"),
         "kinds": sorted(kinds),
         "another": bool(named) and "F0" not in planted and not kinds & planted,
@@ -117,6 +117,21 @@ def markdown(study: Mapping[str, Any]) -> str:
 def _line(title: str, counts: Mapping[str, int]) -> str:
     shown = [counts.get(grade, 0) for grade in (*GRADES, "another")]
     return f"| {title} | {sum(shown[:-1])} | {' | '.join(map(str, shown))} |"
+
+
+def reports_markdown(study: Mapping[str, Any]) -> str:
+    """The README's table: what is said of each fault that was reported in public, on the layer of the report."""
+    named = {one.name: one.report for one in REPORTS}
+    lines = ["| report | layer | what `check` says |", "|---|---|---|"]
+    for row in study["rows"]:
+        if row["name"] in named:
+            together: dict[str, list[str]] = {}
+            for one in row["said"]:
+                tensor, _, words = one.partition(" ")
+                together.setdefault(words, []).append(f"`{tensor}`")
+            said = "; ".join(f"{', '.join(tensors)}: {words}" for words, tensors in together.items())
+            lines.append(f"| {named[row['name']]} | `{row['layer']}` | {said} [{', '.join(row['kinds'])}] |")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:

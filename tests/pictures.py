@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+from contextlib import chdir
 from dataclasses import replace
+from inspect import getsource
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from rich.console import Console
@@ -84,9 +87,12 @@ def backward(x, w, b, g, *, stride, padding):
 
 def checked() -> str:
     """What the README's second command about mine.py shows."""
-    report = convgrad_cli.check(backward, input_size=7, kernel_size=3, stride=2, padding=1, bias=True)
-    shown = replace(report, check=replace(report.check, target="mine.py::backward"))
-    return picture(shown, "convgrad check mine.py::backward --size 7 --kernel 3 --stride 2 --padding 1 --bias")
+    with TemporaryDirectory() as folder, chdir(folder):
+        Path("mine.py").write_text(f"import numpy as np\n\n\n{getsource(backward)}", encoding="utf-8")
+        report = convgrad_cli.check("mine.py::backward", input_size=7, kernel_size=3, stride=2, padding=1, bias=True)
+    return picture(
+        replace(report, notes=()), "convgrad check mine.py::backward --size 7 --kernel 3 --stride 2 --padding 1 --bias"
+    )
 
 
 def figure() -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from convgrad_cli.commands.target_options import TargetOptions
-from convgrad_cli.commands.typed import command_line
+from convgrad_cli.commands.typed import command_line, python_line
 from convgrad_cli.findings import Check, Diagnosis, ErrorMap, Fault, Finding, Recovery
 from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.geometry.spec import ConvSpec
@@ -19,13 +19,13 @@ from convgrad_cli.verdict.diagnose import Graded
 from convgrad_cli.verdict.pattern import pattern
 
 CONCEPTS = {
-    "F0": "which entries take part in the sum",
+    "F0": "which entries take part in the sum, and for which entry",
     "F1": "what the floor in the output size leaves over: rows that the last placement does not reach",
     "F2": "how the stride spreads the placements: position = placement * stride + tap * dilation - padding",
     "F3": "stride moves the kernel, dilation spreads its taps; they are not the same",
     "F4": "how the dilation spreads the taps of the kernel",
     "F5": "a group's outputs see only the channels of that group",
-    "F6": "what happens at the border: padding is 0 in the sums, and is cropped from what is computed with it",
+    "F6": "the border: which rows and columns are the last, and that padding is 0 in sums and cropped from results",
     "F7": "which axis is which: height and width have settings and sizes of their own",
     "F8": "the order in which w and its memory are read: the input gradient needs the kernel rotated, axes transposed",
     "F9": "the loss: its gradient is g as it comes, not a multiple of it",
@@ -53,11 +53,19 @@ def describe_diagnosis(found: Found, asked: TargetOptions, dtype: str, seed: int
         recovered=tuple(
             Recovery(_tensor(one.operand), one.index, one.right, one.yours, one.difference) for one in found.recovered
         ),
-        hidden=tuple(f"{_tensor(operand)}: {why}" for operand, why in found.hidden.items()),
-        smallest=command_line(asked, found.smallest, dtype, seed) if found.smallest else "",
+        hidden=tuple(f"{_tensor(operand)}: {why}" for operand, why in found.hidden),
+        smallest=_line(found, asked, dtype, seed),
         boundary=found.boundary,
         calls=found.calls,
     )
+
+
+def _line(found: Found, asked: TargetOptions, dtype: str, seed: int) -> str:
+    """What to type, or to call where the target is a function of this process, to see the fault on a smallest layer."""
+    if found.smallest is None:
+        return ""
+    said = (asked, found.smallest, found.fills, dtype, seed)
+    return command_line(*said) or python_line(*said)
 
 
 def graded_check(check: Check, graded: Sequence[Graded]) -> Check:

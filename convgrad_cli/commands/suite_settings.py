@@ -63,7 +63,7 @@ class Settings:
 
     def again(self, spec: ConvSpec, dtype: str) -> str:
         """What to type to hear more of one problem; "" where the target was not typed."""
-        line = command_line(self.asked, spec, dtype, self.seed)
+        line = command_line(self.asked, spec, {}, dtype, self.seed)
         if self.summary or not line:
             return line.replace("convgrad check", "convgrad inspect", 1)
         usual = Settings()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any
 
 from convgrad_cli.commands.target_options import TargetOptions
+from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.geometry.spec import ConvSpec
 
 
-def command_line(asked: TargetOptions, spec: ConvSpec, dtype: str, seed: int) -> str:
-    """What to type to see the code fail on this layer; "" where the command line has no words for it.
+def command_line(asked: TargetOptions, spec: ConvSpec, fills: Mapping[str, str], dtype: str, seed: int) -> str:
+    """What to type to see the code fail on this layer and these fills; "" where the command line has no words for it.
 
     Sizes, samples and channels are said in full: left out, `check` takes others.
     """
@@ -40,9 +43,27 @@ def command_line(asked: TargetOptions, spec: ConvSpec, dtype: str, seed: int) ->
     words += ["--bias"] if spec.bias else ["--no-bias"] if asked.convention == "cs231n" else []
     words += ["--transposed"] if spec.transposed else []
     words += ["--padding-mode", spec.padding_mode] if spec.has_padded_input else []
+    for operand, name in fills.items():
+        words += [f"--{'g' if operand == 'grad_output' else LETTERS[operand]}", name]
     words += ["--dtype", dtype] if dtype != "float32" else []
     words += ["--seed", str(seed)] if seed else []
     return "convgrad check " + shlex.join(words)
+
+
+def python_line(asked: TargetOptions, spec: ConvSpec, fills: Mapping[str, str], dtype: str, seed: int) -> str:
+    """The same as a call of `check`, for a function of this process; "" where that has no name or no words."""
+    changed = {f.name: getattr(asked, f.name) for f in fields(asked) if getattr(asked, f.name) != f.default}
+    code = changed.pop("target", changed.get("forward"))
+    name = getattr(code, "__name__", "")
+    even = all(before == after for before, after in spec.padding)
+    if not name.isidentifier() or spec.batch_size is None or not even:
+        return ""
+    said: dict[str, Any] = {"input_size": spec.input_size, "batch_size": spec.batch_size, **fills}
+    said |= {key: value for key, value in changed.items() if value is not code}
+    said |= {"dtype": dtype} if dtype != "float32" else {}
+    said |= {"seed": seed} if seed else {}
+    words = [f"forward={name}" if changed.get("forward") is code else name, repr(spec.layer_text())]
+    return f"convgrad_cli.check({', '.join(words + [f'{key}={value!r}' for key, value in said.items()])})"
 
 
 def typed(asked: TargetOptions) -> list[str] | None:

@@ -136,8 +136,11 @@ def _reason(found: Examination, verdicts: tuple[Verdict, ...], conditions: tuple
     bad = [v for v in verdicts if v.verdict == found.verdict]
     if bad:
         return "; ".join(f"{verdict.tensor}: {verdict.reason}" for verdict in bad)
-    failing = [finding for finding in conditions if finding.outcome == found.verdict]
-    return "; ".join(f"{f.name}: {', '.join(f.tensors) or f.detail}" for f in failing)
+    together: dict[str, list[str]] = {}
+    for finding in conditions:
+        if finding.outcome == found.verdict:
+            together.setdefault(", ".join(finding.tensors) or finding.detail, []).append(finding.name)
+    return "; ".join(f"{', '.join(names)}: {what}" for what, names in together.items())
 
 
 def _unchecked(found: Examination, callable: bool) -> tuple[str, ...]:

@@ -95,5 +95,5 @@ def lay_out(tensor: Tensor, layout: str) -> Tensor:
         reverse = tuple(range(tensor.dim() - 1, -1, -1))
         return tensor.permute(reverse).contiguous().permute(reverse)
     if layout == "expanded":
-        return tensor.flatten()[0].expand(tensor.shape)
+        return tensor.flatten()[0].clone().expand(tensor.shape)  # of a buffer that holds nothing else
     return tensor.contiguous()

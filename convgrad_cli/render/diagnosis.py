@@ -26,21 +26,33 @@ def _diagnosed(found: Diagnosis) -> Iterator[Line]:
         if 0 < many < sum(map(len, drawn.rows)) and len(drawn.rows) > 1:
             yield "", f"{drawn.label} on {found.layer}; # is wrong"
             yield from (("", f"  {' '.join(row)}") for row in drawn.rows)
-    for fault in found.faults:
-        yield "mistake", f"{TITLES[fault.tensor]}: {said(fault)}"
-        if fault.words:
-            yield "", f"about {fault.concept}"
+    yield from _faults(found)
     for one in found.recovered:
         letter = LETTERS[one.tensor].removesuffix(".grad")
         yield "right", f"{letter}[{','.join(map(str, one.index))}] = {one.right}"
         yield "yours", f"{letter}[{','.join(map(str, one.index))}] = {one.yours}"
         yield "", one.difference
-    yield from (("terms", f"not read out: {safe(text, SENTENCE)}") for text in found.hidden)
+    for text in found.hidden:
+        tensor, _, why = text.partition(": ")
+        yield "unknown", f"{TITLES[tensor]}: {safe(why, SENTENCE)}"
     if found.boundary:
         yield "when", "; ".join(found.boundary)
     if found.smallest:
         yield "smallest", safe(found.smallest, SENTENCE)
-    yield "calls", f"{found.calls:,} to the code, to find this out"
+    if found.calls:
+        yield "calls", f"{found.calls:,} to the code, to find this out"
+
+
+def _faults(found: Diagnosis) -> Iterator[Line]:
+    """Each mistake once, with all the tensors that it spoils."""
+    together: dict[tuple[str, str], list[str]] = {}
+    for fault in found.faults:
+        concept = f"about {fault.concept}" if fault.words else ""
+        together.setdefault((said(fault), concept), []).append(TITLES[fault.tensor])
+    for (words, concept), titles in together.items():
+        yield "mistake", f"{', '.join(titles)}: {words}"
+        if concept:
+            yield "", concept
 
 
 def said(fault: Fault) -> str:
@@ -59,8 +71,11 @@ def _classes(check: Check) -> Iterator[Line]:
     if good:
         yield "layers", f"right on {len(good)} of {len(check.classes)} classes: {'; '.join(good)}"
     together: dict[str, list[str]] = {}
-    for one in bad:
+    details: dict[str, str] = {}
+    for one in bad:  # of those that raised the same, with other sizes in the message, the first is quoted
         what = ", ".join(TITLES[name] for name in one.tensors) or safe(one.detail, SENTENCE)
-        together.setdefault(f"{one.outcome}  {what}", []).append(one.name)
-    for number, (what, names) in enumerate(together.items()):
-        yield ("" if good or number else "layers"), f"{what}: {'; '.join(names)}"
+        key = f"{one.outcome} {what.partition(': ')[0]}"
+        details.setdefault(key, f"{one.outcome}  {what}")
+        together.setdefault(key, []).append(one.name)
+    for number, (key, names) in enumerate(together.items()):
+        yield ("" if good or number else "layers"), f"{details[key]}: {'; '.join(names)}"

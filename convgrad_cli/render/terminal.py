@@ -115,11 +115,12 @@ def _tensors(report: Report, style: Style) -> Iterator[RenderableType]:
         names.remove("output")  # it is judged, as the gradients are
     found = [report.tensors[name] for name in names if name in report.tensors and style.shows(name)]
     drawn = {tensor.name: pictures_of(tensor, _spatial(report, tensor)) for tensor in found}
-    pictures = [picture for tensor in found for picture in drawn[tensor.name]]
-    if found and not style.only:
-        yield Text()
-    yield from draw(pictures, style)
-    yield from (summary_line(tensor, style) for tensor in found if not drawn[tensor.name])
+    for second in (False, True):  # below the operands their cotangents
+        group = [tensor for tensor in found if ("grad_grad" in tensor.name) is second]
+        if group and not style.only:
+            yield Text()
+        yield from draw([picture for tensor in group for picture in drawn[tensor.name]], style)
+        yield from (summary_line(tensor, style) for tensor in group if not drawn[tensor.name])
 
 
 def _spatial(report: Report, tensor: TensorData) -> int:

@@ -135,9 +135,13 @@ def direct_bound(
 
 
 def partial_sums(spec: ConvSpec, operand: str) -> int:
-    """In how many parts a sum is stored where it is not kept in one: taps for positions, samples for the rest."""
+    """In how many parts a sum is stored where it is not kept in one: taps for positions, samples for the rest.
+
+    A bias is one more: it may be added to what is stored, or as in dS/dg to two outputs that were stored apart.
+    """
     positions = "output" if spec.transposed else "input"
-    return prod(spec.kernel_size) if operand == positions else spec.batch_size or 1
+    parts = prod(spec.kernel_size) if operand == positions else spec.batch_size or 1
+    return parts + (spec.bias and operand == "output")
 
 
 def term_counts(spec: ConvSpec, operand: str) -> Tensor:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from itertools import combinations
-from math import floor, log2, prod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import floor, log2
 from time import perf_counter
+
+import torch
 
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.tensors.operands import Tensor
+from convgrad_cli.verdict.bounds import ARITHMETICS
 from convgrad_cli.verdict.conditions import UNTOUCHED
 from convgrad_cli.verdict.examine import Examination
-from convgrad_cli.verdict.faults import ROUNDED, Bench, Hypothesis, hypotheses, words_of
-from convgrad_cli.verdict.layers import MOST, classes, features, smaller
+from convgrad_cli.verdict.faults import ROUNDED, SAID, Asked, Bench, Hypothesis, hypotheses, parted, words_of
+from convgrad_cli.verdict.fits import fitting
+from convgrad_cli.verdict.layers import classes
 from convgrad_cli.verdict.readout import NotRead, Recovered, recover
+from convgrad_cli.verdict.shrink import boundary, same_fault, shrunk, simplest_fills, studied
 
-SHRINK_SECONDS = 5.0
 HARDLY = 1 / 32  # of the largest element: an error that rounding can explain, and hardly a wrong term
 GROWS = 1e-3  # of the largest element: what a large sum below loses of it
+NAMELESS = "no mistake that has a name here gives these numbers, nor do two at once"
 KINDS = {  # the class of what fails under a condition only
     "repeat": ("F11", "differs between two calls with the same numbers"),
     "stride-0": ("F12", "is wrong where g is one number with stride 0, as y.sum().backward() hands it over"),
@@ -53,8 +57,9 @@ class Diagnosis:
     shown: ConvSpec
     wrong: Mapping[str, Tensor]
     recovered: tuple[Recovered, ...]
-    hidden: Mapping[str, str]  # why the terms of a tensor could not be read
+    hidden: tuple[tuple[str, str], ...]  # a tensor, and what could not be found out about it
     smallest: ConvSpec | None
+    fills: Mapping[str, str]  # the simplest numbers for it, by operand
     boundary: tuple[str, ...]
     calls: int
 
@@ -83,31 +88,73 @@ def grade(bench: Bench, spec: ConvSpec, seconds: float = 12.0) -> tuple[Graded, 
 
 
 def diagnose(bench: Bench, spec: ConvSpec, found: Examination) -> Diagnosis | None:
-    """What is wrong with a target that failed; None where nothing is, or nothing can be asked."""
-    if found.verdict != "FAIL" or not bench.target.callable:
+    """What is wrong with a target that failed; None where nothing is."""
+    if found.verdict != "FAIL":
         return None
-    study = _studied(bench, spec)
+    return _asked(bench, spec, found) if bench.target.callable else _read(bench, spec, found)
+
+
+def _asked(bench: Bench, spec: ConvSpec, found: Examination) -> Diagnosis:
+    """What code that answers shows on integers and on other layers."""
+    study = studied(bench, spec)
     asked = bench.ask(study)
     wrong = asked.wrong if asked else ()
-    named, guesses = [], {}
+    guesses = {name: hypotheses(bench, study, name) for name in wrong if asked and name not in asked.misshapen}
+    named: list[Named] = []
     for name in wrong:
         if asked and name in asked.misshapen:
-            named.append(Named(name, ("F1",), _shape_words(study, name, asked.misshapen[name]), equals=False))
-            continue
-        guesses[name] = hypotheses(bench, study, name)
-        if guesses[name] and asked:
-            told = [words_of(bench, study, name, guess) for guess in guesses[name]]
-            equals = guesses[name][0].factor != ROUNDED
-            said = list(dict.fromkeys(words if equals else f"fits the reference {words}" for _, words in told))
-            named.append(Named(name, told[0][0], said[0], equals, tuple(said[1:])))
-        elif asked:
+            named.append(_misshapen(study, name, asked.misshapen[name]))
+        elif guesses[name]:
+            named.append(_named(bench.all_of(study), name, guesses[name], guesses[name][0].factor != ROUNDED))
+        else:
             named += _unsteady(bench, study, name)
     named += [one for one in _other_faults(found) if one.operand not in wrong]
     masks = {n: asked.actual[n] != asked.right[n] for n in wrong if asked and n in asked.actual}
-    smallest = _shrunk(bench, study, wrong, guesses) if wrong else None
-    boundary = _boundary(bench, study, wrong) if wrong else ()
-    recovered, hidden = _recovered(bench, [one for one in (study, smallest) if one], tuple(masks))
-    return Diagnosis(tuple(named), study, masks, recovered, hidden, smallest, boundary, bench.calls)
+    if not wrong:
+        return Diagnosis(tuple(named), study, masks, (), (), None, {}, (), bench.calls)
+    same = same_fault(wrong, guesses)
+    smallest = shrunk(bench, study, same)
+    fills = simplest_fills(bench, smallest, same)
+    grade(bench, study, seconds=4.0)
+    recovered, unread = _recovered(bench, [study, smallest], tuple(masks))
+    nameless = tuple((n, NAMELESS) for n in wrong if n not in {one.operand for one in named})
+    apart = boundary(bench, wrong)
+    hidden = (*nameless, *unread)
+    return Diagnosis(tuple(named), study, masks, recovered, hidden, smallest, fills, apart, bench.calls)
+
+
+def _read(bench: Bench, spec: ConvSpec, found: Examination) -> Diagnosis:
+    """What saved gradients show: where they are wrong, and which formula fits."""
+    assert bench.given is not None
+    actual = {name: tensor.double() for name, tensor in found.answer.gradients.named().items()}
+    right = {one.operand: one.certificate.exact for one in found.judged if one.certificate}
+    asked = Asked(spec, bench.given[1], None, actual, right, found.answer.misshapen)
+    named, masks, hidden = [], {}, []
+    for one in found.judged:
+        name = one.operand
+        if one.verdict != "FAIL":
+            continue
+        if name in asked.misshapen:
+            named.append(_misshapen(spec, name, asked.misshapen[name]))
+            continue
+        declared = ARITHMETICS[one.declared]
+        masks[name] = one.certificate.mask(declared) if one.certificate else actual[name] != actual[name]
+        guesses = parted(bench, spec, name, fitting(asked, name, declared))
+        if len(guesses) > SAID:
+            said = f"{len(guesses)} mistakes fit these numbers, which are too simple to tell them apart; try randn"
+            hidden.append((name, said))
+        elif guesses:
+            named.append(_named([asked], name, guesses, equals=False))
+        else:
+            hidden.append((name, NAMELESS))
+    return Diagnosis(tuple(named), spec, masks, (), tuple(hidden), None, {}, (), 0)
+
+
+def _named(asked: Sequence[Asked], name: str, guesses: Sequence[Hypothesis], equals: bool) -> Named:
+    """The name of the first guess, with those of the others beside it."""
+    told = [words_of(asked, name, guess) for guess in guesses[:SAID]]
+    first, *others = dict.fromkeys(words for _, words in told)
+    return Named(name, told[0][0], first if equals else f"fits the reference {first}", equals, tuple(others))
 
 
 def _unsteady(bench: Bench, spec: ConvSpec, name: str) -> Iterable[Named]:
@@ -118,6 +165,10 @@ def _unsteady(bench: Bench, spec: ConvSpec, name: str) -> Iterable[Named]:
         return
     grown, right = two.actual[name] - one.actual[name], one.right[name]
     if not bool(grown.any()):
+        nothing = replace(one.operands, grad_output=torch.zeros_like(one.operands.grad_output))
+        still = bench.call(spec, nothing)
+        if name != "output" and (still is None or name not in still.actual or bool(still.actual[name].any())):
+            return  # a gradient of zeros is 0 however it is rounded
         off = float(((one.actual[name] - right).abs().max() / right.abs().max()).nan_to_num(nan=1.0))
         if 0 < off < HARDLY:
             bits = floor(-log2(off))
@@ -131,129 +182,65 @@ def _unsteady(bench: Bench, spec: ConvSpec, name: str) -> Iterable[Named]:
         yield Named(name, ("F11",), "differs between two calls with the same numbers", equals=False)
 
 
-def _studied(bench: Bench, spec: ConvSpec) -> ConvSpec:
-    """`spec`, or one that is small enough to be asked often and still wrong."""
-    for _ in range(40):
-        if spec.macs <= MOST:
-            return spec
-        asked = bench.ask(spec)
-        wrong = asked.wrong if asked else ()
-        for other in sorted(smaller(spec), key=lambda one: one.macs < MOST / 4):
-            if other.macs < 0.7 * spec.macs:
-                answer = bench.ask(other)
-                if answer and answer.wrong == wrong:
-                    spec = other
-                    break
-        else:
-            return spec
-    return spec
-
-
 def _other_faults(found: Examination) -> Iterable[Named]:
     """Faults of the arithmetic, and those that only a condition shows."""
     for one in found.judged:
         if one.verdict == "FAIL":
             yield Named(one.operand, ("F14",), one.reason, equals=False)
     failed = {one.operand for one in found.judged if one.verdict == "FAIL"}
+    shown: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for tried in found.conditions:
-        if tried.name == UNTOUCHED:
-            continue
-        key = next((name for name in KINDS if tried.name.startswith(name)), "")
-        kind, words = KINDS.get(key, ("F12", f"is wrong with {tried.name}"))
-        if tried.name.startswith(("batch", "channels ", "in_channels", "out_channels")):
-            kind, words = "F15", f"is wrong with {tried.name}"
-        for operand in tried.tensors:
-            if operand not in failed and not tried.refused:
-                failed.add(operand)
-                yield Named(operand, (kind,), words, equals=False)
+        for operand in tried.tensors if tried.name != UNTOUCHED and not tried.refused else ():
+            if operand not in failed:
+                kind, words = _kind(tried.name)
+                shown.setdefault((operand, kind), []).append((tried.name, words))
+    for (operand, kind), cases in shown.items():
+        names = [name for name, _ in cases]
+        several = f"is wrong with {', '.join(names[:-1])} and {names[-1]}"
+        yield Named(operand, (kind,), cases[0][1] if len({words for _, words in cases}) == 1 else several, equals=False)
 
 
-def _shape_words(spec: ConvSpec, name: str, shape: tuple[int, ...]) -> str:
+def _kind(condition: str) -> tuple[str, str]:
+    """The class of what fails under this condition only, and the words for it."""
+    if condition.startswith(("batch", "channels ", "in_channels", "out_channels")):
+        return "F15", f"is wrong with {condition}"
+    key = next((name for name in KINDS if condition.startswith(name)), "")
+    return KINDS.get(key, ("F12", f"is wrong with {condition}"))
+
+
+def _misshapen(spec: ConvSpec, name: str, shape: tuple[int, ...]) -> Named:
+    """What a wrong shape says of the mistake."""
     right = spec.shape_of(name)
     pads = [sum(pair) for pair in spec.padding]
     space, wanted = shape[-spec.dims :], right[-spec.dims :]
     rests = [(n + p - e) % s for n, p, e, s in zip(spec.input_size, pads, spec.kernel_extent, spec.stride, strict=True)]
     if len(shape) != len(right):
-        return f"has {len(shape)} axes, not {len(right)}"
+        return Named(name, ("F0",), f"has {len(shape)} axes, not {len(right)}", equals=False)
     if name == "input" and any(pads) and space == tuple(n + p for n, p in zip(wanted, pads, strict=False)):
-        return "has the size of the padded input: the padding is not cropped"
+        return Named(name, ("F6",), "has the size of the padded input: the padding is not cropped", equals=False)
     if name == "input" and any(rests) and space == tuple(n - r for n, r in zip(wanted, rests, strict=False)):
-        return "lacks the remainder of the stride: rows that no placement reaches, whose gradient is 0"
+        said = "lacks the remainder of the stride: rows that no placement reaches, whose gradient is 0"
+        return Named(name, ("F1",), said, equals=False)
     if sorted(shape) == sorted(right):
-        return "has its axes in another order"
-    return f"has the shape {'x'.join(map(str, shape))}, not {'x'.join(map(str, right))}"
-
-
-def _shrunk(bench: Bench, spec: ConvSpec, wrong: tuple[str, ...], guesses: Mapping[str, list[Hypothesis]]) -> ConvSpec:
-    """The smallest layer that the steps of `smaller` lead to with the fault still the same one."""
-
-    def same(other: ConvSpec) -> bool:
-        asked = bench.ask(other)
-        if asked is None or not asked.wrong:
-            return False
-        first = wrong[0]
-        if guesses.get(first):
-            return first in asked.wrong and guesses[first][0].holds(asked, first)
-        return asked.wrong == wrong
-
-    begun = perf_counter()
-    while perf_counter() - begun < SHRINK_SECONDS:
-        step = next((other for other in smaller(spec) if _size(other) < _size(spec) and same(other)), None)
-        if step is None or perf_counter() - begun > SHRINK_SECONDS:
-            return step or spec
-        spec = step
-    return spec
-
-
-def _size(spec: ConvSpec) -> tuple[int, ...]:
-    """What a smaller layer has less of."""
-    entries = sum(prod(spec.shape_of(name)) for name in ("input", "weight", "output"))
-    settings = sum(spec.stride) + sum(spec.dilation) + sum(map(sum, spec.padding)) + spec.groups + spec.bias
-    return (entries + 3 * settings + sum(spec.output_padding),)
-
-
-def _boundary(bench: Bench, spec: ConvSpec, wrong: tuple[str, ...]) -> tuple[str, ...]:
-    """What sets the layers apart on which the first wrong tensor is wrong, of all that were asked about."""
-    grade(bench, spec, seconds=4.0)
-    first = wrong[0]
-    seen = [(features(asked.spec), first in asked.wrong) for asked in bench.answers()]
-    bad, good = [f for f, is_wrong in seen if is_wrong], [f for f, is_wrong in seen if not is_wrong]
-    if not good:
-        return (f"wrong on each of the {len(seen)} layers that were tried",)
-    always = [name for name in seen[0][0] if all(f[name] for f in bad)]
-    exact = [name for name in always if not any(f[name] for f in good)]
-    if exact:
-        return (f"right whenever {_negated(exact[0])}", f"wrong on each of the {len(bad)} layers with {exact[0]}")
-    for one, two in combinations(always, 2):
-        if not any(f[one] and f[two] for f in good):
-            said = f"right whenever {_negated(one)} or {_negated(two)}"
-            return (said, f"wrong on each of the {len(bad)} layers with {one} and {two}")
-    told = sorted(always, key=lambda name: sum(f[name] for f in good))
-    return tuple(f"wrong only if {name}" for name in told[:2] if sum(f[name] for f in good) < len(good))
-
-
-def _negated(name: str) -> str:
-    for said, other in ((" > 1", " = 1"), (" > 0", " = 0"), (" != ", " = "), (" >= ", " < ")):
-        if said in name:
-            return name.replace(said, other)
-    if " is not " in name:
-        return name.replace(" is not ", " is ")
-    if "differs" in name:
-        return name.replace("differs between axes", "is the same on all axes")
-    return f"not {name}"
+        return Named(name, ("F8",), "has its axes in another order", equals=False)
+    said = f"has the shape {'x'.join(map(str, shape))}, not {'x'.join(map(str, right))}"
+    return Named(name, ("F0",), said, equals=False)
 
 
 def _recovered(
-    bench: Bench, specs: list[ConvSpec], names: tuple[str, ...]
-) -> tuple[tuple[Recovered, ...], Mapping[str, str]]:
+    bench: Bench, specs: Sequence[ConvSpec], names: Sequence[str]
+) -> tuple[tuple[Recovered, ...], tuple[tuple[str, str], ...]]:
+    """The sums of each tensor on the first layer on which they can be read, and why they can't be on any."""
     found: list[Recovered] = []
-    hidden: dict[str, str] = {}
+    hidden: list[tuple[str, str]] = []
     for name in names:
+        why = ""
         for spec in dict.fromkeys(specs):
             try:
                 found.append(recover(bench, spec, name))
-                hidden.pop(name, None)
                 break
-            except NotRead as why:
-                hidden[name] = str(why)
-    return tuple(found), hidden
+            except NotRead as error:
+                why = str(error)
+        else:
+            hidden.append((name, f"its terms are not read out: {why}"))
+    return tuple(found), tuple(hidden)

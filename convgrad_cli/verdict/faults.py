@@ -49,10 +49,13 @@ class Asked:
 
 
 class Bench:
-    """Code under test, and all that it was asked. `calls` counts; `refused` says why a layer has no answer."""
+    """Code under test, and all that it was asked. `calls` counts; `refused` says why a layer has no answer.
+
+    `given` are the user's layer and numbers, on which it was called before.
+    """
 
     def __init__(self, target: Target, dtype: torch.dtype, seed: int, first: tuple[ConvSpec, Operands] | None) -> None:
-        self.target, self.dtype, self.seed, self.calls = target, dtype, seed, 0
+        self.target, self.dtype, self.seed, self.given, self.calls = target, dtype, seed, first, 0
         self.refused: dict[ConvSpec, str] = {}
         self._asked: dict[tuple[ConvSpec, int], Asked | None] = {}
         self._past: dict[ConvSpec, Past] = {first[0]: Past(first[1], None, {})} if first else {}
@@ -64,9 +67,13 @@ class Bench:
             self._asked[key] = self.call(spec, dense(spec, self.dtype, self.seed + 7 * which))
         return self._asked[key]
 
+    def all_of(self, spec: ConvSpec) -> list[Asked]:
+        """The answers on every set of numbers of `spec`."""
+        return [one for one in (self.ask(spec, which) for which in range(SETS)) if one is not None]
+
     def takes(self, spec: ConvSpec) -> bool:
-        """Whether the code can be told of this layer."""
-        return needs(spec) <= self.target.allows
+        """Whether there is code that can be told of this layer."""
+        return self.target.callable and needs(spec) <= self.target.allows
 
     def answers(self) -> Iterator[Asked]:
         """All that was answered."""
@@ -123,17 +130,16 @@ def factor_of(spec: ConvSpec, label: str) -> float:
 
 def hypotheses(bench: Bench, spec: ConvSpec, name: str) -> list[Hypothesis]:
     """What the wrong tensor `name` on this layer is, the likelier first; several only where no layer parts them."""
-    asked = [one for one in (bench.ask(spec, which) for which in reversed(range(SETS))) if one is not None]
-    told = [one for one in asked if name in one.actual]
+    told = [one for one in reversed(bench.all_of(spec)) if name in one.actual]
     asked = sorted(told, key=lambda one: (name in one.wrong, bool(one.past and one.past.answer)))[-2:]
     if not asked or name not in asked[-1].wrong:
         return []
     if _near(asked[-1].actual[name], asked[-1].right[name], asked[-1].operands.input.dtype):
         return []  # the right formula with rounding; two mistakes that undo each other would fit as well
-    for found in (_singles(asked, name), _pairs(asked, name)):
-        kept = _parted(bench, spec, name, list(found))
+    for candidates in (singles(asked[-1], name), pairs(asked[-1], name)):
+        kept = parted(bench, spec, name, list(_matching(asked, name, candidates)))
         if kept:
-            return kept
+            return kept[:SAID]
     return []
 
 
@@ -156,42 +162,33 @@ def _near(actual: Tensor, found: Tensor, dtype: torch.dtype) -> bool:
     return actual.shape == found.shape and bool(((actual - found).abs() <= most).all())
 
 
-def _singles(asked: Sequence[Asked], name: str) -> Iterator[Hypothesis]:
-    """No mistake but a factor, or one mistake, with or without a factor."""
-    last, labels = asked[-1], factors(asked[-1].spec)
-    candidates: list[tuple[tuple[str, ...], Tensor | None]] = [((), last.right[name])]
-    candidates += [
-        ((key,), reproduce(last.spec, last.operands, name, [one])) for key, one in _known(last, name).items()
-    ]
-    yield from _matching(asked, name, candidates, labels)
+Candidate = tuple[tuple[str, ...], Tensor | None]  # the keys of mistakes, and the tensor that code with them gives
 
 
-def _pairs(asked: Sequence[Asked], name: str) -> Iterator[Hypothesis]:
+def singles(asked: Asked, name: str) -> Iterator[Candidate]:
+    """The right formula, which a factor may come on top of, and one mistake."""
+    yield (), asked.right[name]
+    for key, one in _known(asked, name).items():
+        yield (key,), reproduce(asked.spec, asked.operands, name, [one])
+
+
+def pairs(asked: Asked, name: str) -> Iterator[Candidate]:
     """Two mistakes in different places."""
-    last, labels = asked[-1], factors(asked[-1].spec)
-    some = [one for one in _known(last, name).values() if one.common]
-
-    def candidates() -> Iterator[tuple[tuple[str, ...], Tensor | None]]:
-        early = [one for one in some if one.after is None]
-        late = [one for one in some if one.before is None and one.route is None]
-        for one in early:
-            found = reproduce(last.spec, last.operands, name, [one])
-            if found is not None and name != "output":
-                yield from (((one.key, other.key), changed(found, [other])) for other in late)
-        for one, other in combinations(early, 2):
-            if one.site != other.site or one.site in OPERANDS:
-                yield (one.key, other.key), reproduce(last.spec, last.operands, name, [one, other])
-
-    yield from _matching(asked, name, candidates(), labels)
+    some = [one for one in _known(asked, name).values() if one.common]
+    early = [one for one in some if one.after is None]
+    late = [one for one in some if one.before is None and one.route is None]
+    for one in early:
+        found = reproduce(asked.spec, asked.operands, name, [one])
+        if found is not None and name != "output":
+            yield from (((one.key, other.key), changed(found, [other])) for other in late)
+    for one, other in combinations(early, 2):
+        if one.site != other.site or one.site in OPERANDS:
+            yield (one.key, other.key), reproduce(asked.spec, asked.operands, name, [one, other])
 
 
-def _matching(
-    asked: Sequence[Asked],
-    name: str,
-    candidates: Iterator[tuple[tuple[str, ...], Tensor | None]] | Sequence[tuple[tuple[str, ...], Tensor | None]],
-    labels: Mapping[str, tuple[float, str]],
-) -> Iterator[Hypothesis]:
+def _matching(asked: Sequence[Asked], name: str, candidates: Iterator[Candidate]) -> Iterator[Hypothesis]:
     """The candidates that the last answer equals up to a factor, if they reproduce the others too."""
+    labels = factors(asked[-1].spec)
     last = asked[-1]
     actual = last.actual[name]
     flat = actual.flatten()
@@ -221,13 +218,15 @@ def _matching(
                 yield guess
 
 
-def _parted(bench: Bench, spec: ConvSpec, name: str, found: list[Hypothesis]) -> list[Hypothesis]:
+def parted(bench: Bench, spec: ConvSpec, name: str, found: list[Hypothesis]) -> list[Hypothesis]:
     """Those of `found` that other layers leave; of several that no layer at all tells apart, the first."""
     if not found:
         return []
     apart: set[frozenset[int]] = set()
     alive = list(range(len(found)))
     for other in variations(spec)[:LAYERS]:
+        if bench.target.callable and not bench.takes(other):
+            continue  # code that can't be told of a setting makes no mistake with it
         numbers = dense(other, bench.dtype, bench.seed)
         blank = Asked(other, numbers, None, {}, by_hand(other, numbers, (name,)).named(), {})
         guesses = {i: found[i].predict(blank, name) for i in alive}
@@ -235,7 +234,7 @@ def _parted(bench: Bench, spec: ConvSpec, name: str, found: list[Hypothesis]) ->
             one, two = guesses[i], guesses[j]
             if (one is None) != (two is None) or (one is not None and two is not None and not torch.equal(one, two)):
                 apart.add(frozenset((i, j)))
-        answer = bench.ask(other) if bench.takes(other) else None
+        answer = bench.ask(other) if bench.target.callable else None
         if answer is None or name not in answer.actual:
             continue
         holding = [i for i in alive if found[i].holds(answer, name)]
@@ -247,14 +246,14 @@ def _parted(bench: Bench, spec: ConvSpec, name: str, found: list[Hypothesis]) ->
     for i in alive:
         if all(frozenset((i, j)) in apart for j in kept):
             kept.append(i)
-    return [found[i] for i in kept[:SAID]]
+    return [found[i] for i in kept]
 
 
-def words_of(bench: Bench, spec: ConvSpec, name: str, guess: Hypothesis) -> tuple[tuple[str, ...], str]:
+def words_of(asked: Sequence[Asked], name: str, guess: Hypothesis) -> tuple[tuple[str, ...], str]:
     """The classes of a hypothesis, and its words, which complete "equals the reference ..."."""
-    asked = [one for one in (bench.ask(spec, which) for which in range(SETS)) if one is not None]
+    spec = asked[0].spec
     known = next(all_of for one in asked if set(guess.keys) <= set(all_of := _known(one, name)))
-    steps = [known[key] for key in guess.keys if key in known]
+    steps = [known[key] for key in guess.keys]
     kinds, said = [step.kind for step in steps], [step.words for step in steps]
     if guess.factor not in ("", ROUNDED):
         kinds.append("F9")

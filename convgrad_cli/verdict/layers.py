@@ -125,7 +125,10 @@ def smaller(spec: ConvSpec) -> Iterator[ConvSpec]:
     lower = {tuple(0 for _ in pads), tuple(min(p, 1) for p in pads), tuple(max(0, p - 1) for p in pads)}
     steps += [{"padding": tuple((p, p) for p in some)} for some in sorted(lower)]
     steps += [{"output_padding": (0,) * spec.dims}]
-    steps += _per_axis(spec, "kernel_size", spec.kernel_size, 1)
+    for step in _per_axis(spec, "kernel_size", spec.kernel_size, 1):
+        less = [(k - n) * d for k, n, d in zip(spec.kernel_size, step["kernel_size"], spec.dilation, strict=True)]
+        size = tuple(max(1, n - by) for n, by in zip(spec.input_size, less, strict=True))
+        steps += [{**step, "input_size": size}, step]
     steps += _per_axis(spec, "input_size", spec.input_size, 1)
     for step in steps:
         try:
@@ -182,6 +185,10 @@ def features(spec: ConvSpec) -> dict[str, bool]:
         "stride > kernel": any(s > k for s, k in zip(spec.stride, spec.kernel_size, strict=True)),
         "stride and dilation share a divisor": any(gcd(s, d) > 1 for s, d in pairs),
         "more than one output": max(spec.output_size) > 1,
+        "stride > 1 on an axis with more than one output": any(
+            axis.stride > 1 and axis.placements > 1 for axis in spec.axes
+        ),
+        "dilation > 1 on an axis with kernel > 1": any(axis.dilation > 1 and axis.taps > 1 for axis in spec.axes),
         "output_padding > 0": any(spec.output_padding),
         "bias": spec.bias,
     }

@@ -9,9 +9,12 @@ does.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 
+from convgrad_cli.geometry.derivation import AXIS_NAMES
 from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.gradients.by_hand import by_hand
@@ -42,6 +45,7 @@ def _all(spec: ConvSpec, operands: Operands, name: str, past: Past | None) -> It
             yield from _operand(spec, name, operand)
     if name != "bias":
         yield from wrong_meetings(spec, name)
+        yield from _turned(spec, name)
     yield from _overwritten(spec, name)
     yield from _substituted(spec, operands, name, past)
     if name == "bias":
@@ -66,6 +70,26 @@ def _operand(spec: ConvSpec, name: str, operand: str) -> Iterator[Mistake]:
             return with_operand(s, "grad_output", torch.ones_like(s.operands.grad_output))
 
         yield Mistake("g-ignored", "F0", "with g taken as all ones: the upstream gradient is ignored", operand, ones)
+
+
+def _turned(spec: ConvSpec, name: str) -> Iterator[Mistake]:
+    """All sizes and settings in the reverse order of axes, and all memory read in them."""
+    if spec.has_padded_input or spec.dims == 1:
+        return
+    settings = ("input_size", "kernel_size", "stride", "padding", "dilation", "output_padding")
+
+    def route(s: Setup) -> Tensor:
+        reverse: dict[str, Any] = {setting: getattr(s.spec, setting)[::-1] for setting in settings}
+        turned = replace(s.spec, **reverse)
+        x, w, g = s.operands.input, s.operands.weight, s.operands.grad_output
+        shapes = turned.input_shape, turned.weight_shape, turned.output_shape
+        x, w, g = (t.reshape(shape) for t, shape in zip((x, w, g), shapes, strict=True))
+        found = by_hand(turned, Operands(x, w, s.operands.bias, g), (name,)).named()[name]
+        return found.reshape(s.spec.shape_of(name))
+
+    said = "with all sizes and settings in the order (width, height), and its memory read so"
+    said = said.replace("width, height", ", ".join(reversed(AXIS_NAMES[spec.dims])))
+    yield Mistake("turned", "F7", said, "route", route=route, common=False)
 
 
 def _overwritten(spec: ConvSpec, name: str) -> Iterator[Mistake]:

@@ -111,6 +111,11 @@ def _mixed_groups(spec: ConvSpec, operand: str, letter: str, shape: Sizes) -> It
         "previous": (blocks.roll(1, 0), f"the channels of the group before in each group of {letter}"),
         "backwards": (blocks.flip(1), f"the channels of each group of {letter} in reverse order"),
     }
+    if operand in ("input", "grad_output"):
+        of, step = ("output", spec.out_channels) if operand == "input" else ("input", spec.in_channels)
+        starts = torch.arange(groups).view(-1, 1) * (step // groups)
+        said = f"group k of {letter} begun at k times the {of} channels of a group"
+        orders["step"] = ((starts + blocks[:1]) % size, said)
     for key, (order, words) in orders.items():
         flat = order.flatten()
         if not torch.equal(flat, torch.arange(size)):

@@ -23,12 +23,19 @@ def wrong_meetings(spec: ConvSpec, name: str) -> Iterator[Mistake]:
         ("wrapped-round", "F6", "with positions outside taken from the other end, on both sides", _wrapped_round),
         ("clamped", "F6", "with positions in the padding read at the border, not as 0", _clamped),
         ("inside", "F6", "without the placements of the kernel that touch the padding", _inside),
+        (
+            "short",
+            "F6",
+            "with positions in the padded x compared with the size of x, so that the last are lost",
+            _short,
+        ),
     ]
     if on_positions:
         meant = ": = where += is meant"
         changes += [
             ("last", "F10", f"with only the last placement of the kernel that covers each entry{meant}", _last_only),
             ("first", "F10", f"with only the first placement of the kernel that covers each entry{meant}", _first_only),
+            ("unstarted", "F1", "without the positions where a placement beyond the last would start", _unstarted),
             ("floor", "F2", "with placements found by floor division: the stride need not divide", _floored),
         ]
     again = "with the last row of g again for"
@@ -87,6 +94,15 @@ def _clamped(axis: Axis) -> Tensor:
 def _inside(axis: Axis) -> Tensor:
     found = _meeting(axis, _pairs(axis))
     return found * (found.sum((0, 2)) == axis.taps).double().view(-1, 1)
+
+
+def _short(axis: Axis) -> Tensor:
+    return _meeting(axis, ((t, q, i) for t, q, i in _pairs(axis) if i + axis.padding < axis.positions))
+
+
+def _unstarted(axis: Axis) -> Tensor:
+    starts = {q * axis.stride - axis.padding for q in range(axis.placements, axis.positions + axis.placements)}
+    return _meeting(axis, ((t, q, i) for t, q, i in _pairs(axis) if i not in starts))
 
 
 def _last_only(axis: Axis) -> Tensor:

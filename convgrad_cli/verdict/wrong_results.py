@@ -65,6 +65,8 @@ def wrong_results(spec: ConvSpec, name: str) -> Iterator[Mistake]:
                     return what(t).expand_as(t).contiguous()
 
                 yield Mistake(f"result-{key}-spread", "F0", f"with {words} in every sample", "result", after=spread)
+            said = "with the samples before added to each: the buffer is not cleared between samples"
+            yield Mistake("result-running", "F10", said, "result", after=partial(torch.cumsum, dim=0))
     if name != "bias":
         for by in (1, -1):
             for axis in space:

@@ -25,6 +25,7 @@ from measure import Outcome, Settings, machine, write
 from pages import pages
 from rich.console import Console
 from rich.table import Table
+from suite import suite
 
 BENCHMARKS = {
     "startup": startup,
@@ -35,6 +36,7 @@ BENCHMARKS = {
     "certify": certify,
     "gradcheck": gradcheck,
     "diagnose": diagnose,
+    "suite": suite,
     "pages": pages,
 }
 RESULTS = Path(__file__).with_name("results")

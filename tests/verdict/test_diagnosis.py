@@ -62,11 +62,32 @@ def test_right_code_gets_no_diagnosis(one):
         assert not any(fault.equals for fault in report.diagnosis.faults)
 
 
-@pytest.mark.parametrize("one", REPORTS, ids=lambda one: one.name)
-def test_faults_of_public_reports_fail_with_a_diagnosis(one):
+SAID = {  # of each public report, what is said of its tensors
+    "pytorch#25101": "without the positions where a placement beyond the last would start, on the width only",
+    "pytorch#68868": "with group k of x begun at k times the output channels of a group",
+    "pytorch#50042": "with positions in the padded x compared with the size of x, so that the last are lost, on the "
+    "height only",
+    "NNlib#538": "with the samples before added to each: the buffer is not cleared between samples",
+    "pytorch#63314": "with stride 1: the stride is ignored",
+    "candle PR 2337": "with stride and dilation exchanged",
+    "pytorch#13008": "with dilation 1: the dilation is ignored",
+    "pytorch#68048": "operands are rounded: about 9 bits of them come back",
+    "mean for sum": "divided by N*Ho*Wo = 50: a mean where a sum is meant",
+    "iree-turbine PR 1223": "with stride and dilation exchanged",
+    "mxnet#15464": "depends on which other gradients are asked for",
+    "pytorch#64529": "is wrong with stride-0 g, channels_last g, sliced g and transposed g",
+    "nntrainer#705": "with the kernel not rotated",
+    "pytorch PR 51027": "with all sizes and settings in the order (width, height), and its memory read so",
+}
+
+
+@pytest.mark.parametrize("one", REPORTS, ids=lambda one: one.report)
+def test_what_is_said_of_the_faults_of_public_reports(one):
     report = diagnosed(one, one.layers[0])
     assert report.check.verdict == "FAIL"
-    assert report.diagnosis.maps or report.diagnosis.faults
+    said = {fault.tensor.removeprefix("grad_"): fault.words for fault in report.diagnosis.faults}
+    assert said == dict.fromkeys(one.wrong, SAID[one.report])
+    assert {kind for fault in report.diagnosis.faults for kind in fault.kinds} == set(one.classes)
 
 
 BACKWARD = """
@@ -122,6 +143,105 @@ def test_the_command_line_names_the_mistake_and_a_smallest_layer_that_shows_it(f
     again = call(*shlex.split(line)[1:])
     assert again.status == 1
     assert "with the kernel not rotated" in " ".join(again.out.split())
+    assert line.endswith("--x ones --w ramp --g ones")  # a kernel of ones looks the same rotated
+    numbers = again.out.partition("worst of")[2].splitlines()[1].split()
+    assert [float(number) for number in numbers[1:3]] == [2, 1]  # what ones and a ramp make of it
+
+
+def test_a_function_of_this_process_gets_a_call_that_shows_the_fault(folder):
+    namespace: dict = {}
+    exec((folder / "mine.py").read_text(), namespace)
+    line = convgrad_cli.check(namespace["backward"], "Conv2d(2, 3, 3)", input_size=5).diagnosis.smallest
+    assert line.startswith("convgrad_cli.check(backward, 'Conv2d(1, 1, ")
+    again = eval(line, {**namespace, "convgrad_cli": convgrad_cli})
+    assert again.check.verdict == "FAIL"
+    assert again.diagnosis.faults[0].words == "with the kernel not rotated"
+
+
+SAVED = ["--in-channels", "2", "--out-channels", "3", "--batch", "2", "--size", "6x5", "--kernel", "3x2", "--bias"]
+SPEC = {"in_channels": 2, "out_channels": 3, "batch_size": 2, "input_size": (6, 5), "kernel_size": (3, 2)}
+
+
+def saved(change, **operands):
+    """Files with x, w, g and gradients in float32, the latter after `change`."""
+    generator, spec = torch.Generator().manual_seed(7), make_spec(bias=True, **SPEC)
+    x, w, g = (torch.randn(spec.shape_of(name), generator=generator) for name in ("input", "weight", "output"))
+    tensors = {"x": x, "w": w, "g": g} | operands
+    leaves = [tensors[name].clone().requires_grad_() for name in "xw"]
+    y = torch.nn.functional.conv2d(*leaves, torch.zeros(3, requires_grad=True))
+    (y * tensors["g"]).sum().backward()
+    found = {"dx": leaves[0].grad, "dw": leaves[1].grad, "db": tensors["g"].sum((0, 2, 3))}
+    torch.save({**tensors, **change(tensors, found)}, "saved.pt")
+    given = [word for letter in "xwg" for word in (f"--{letter}", f"saved.pt::{letter}")]
+    return ["check", *given, "--b", "zeros", "--grad-input", "saved.pt::dx", "--grad-weight", "saved.pt::dw",
+            "--grad-bias", "saved.pt::db", "-f", "json"]  # fmt: skip
+
+
+def unrotated(tensors, found):
+    leaf = tensors["x"].clone().requires_grad_()
+    (torch.nn.functional.conv2d(leaf, tensors["w"].flip(2, 3)) * tensors["g"]).sum().backward()
+    return {"dx": leaf.grad, "dw": found["dw"], "db": found["db"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "tensor", "words", "kinds"),
+    [
+        (unrotated, "grad_input", "fits the reference with the kernel not rotated", ["F8"]),
+        (
+            lambda tensors, found: {**found, "dw": found["dw"] / 32},
+            "grad_weight",
+            "fits the reference divided by N*Ho*Wo = 32: a mean where a sum is meant",
+            ["F9"],
+        ),
+        (
+            lambda tensors, found: {**found, "dw": found["dw"] * 0.3},
+            "grad_weight",
+            "fits the reference multiplied by 0.3",
+            ["F9"],
+        ),
+        (
+            lambda tensors, found: {**found, "dw": -found["dw"].flip(2, 3)},
+            "grad_weight",
+            "fits the reference with w.grad",
+            ["F8", "F9"],
+        ),
+    ],
+    ids=["not rotated", "mean", "any factor", "two"],
+)
+def test_saved_gradients_fit_a_mistake_up_to_rounding(tmp_path, monkeypatch, change, tensor, words, kinds):
+    monkeypatch.chdir(tmp_path)
+    done = call(*saved(change))
+    assert done.status == 1, done.err
+    found = json.loads(done.out)["check"]["diagnosis"]
+    [fault] = found["faults"]
+    assert (fault["tensor"], fault["equals"]) == (tensor, False)
+    if kinds == ["F8", "F9"]:
+        assert fault["kinds"] == kinds
+        assert fault["words"].startswith("fits the reference with ")
+        assert fault["words"].endswith("and times -1: the sign is wrong")
+    else:
+        assert (fault["words"], fault["kinds"]) == (words, kinds)
+    assert (found["smallest"], found["boundary"], found["calls"], found["recovered"]) == ("", [], 0, [])
+
+
+def test_saved_gradients_that_nothing_fits_are_not_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = json.loads(call(*saved(lambda tensors, found: {**found, "dx": found["dx"] + 0.01})).out)
+    found = found["check"]["diagnosis"]
+    assert found["faults"] == []
+    assert found["hidden"] == ["grad_input: no mistake that has a name here gives these numbers, nor do two at once"]
+    assert [drawn["tensor"] for drawn in found["maps"]] == ["grad_input"]
+
+
+def test_numbers_that_are_too_simple_name_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spec = make_spec(bias=True, **SPEC)
+    ones = {letter: torch.ones(spec.shape_of(name)) for letter, name in (("x", "input"), ("w", "weight"))}
+    arguments = saved(lambda tensors, found: {**found, "dx": found["dx"] * 2}, g=torch.ones(spec.output_shape), **ones)
+    found = json.loads(call(*arguments).out)["check"]["diagnosis"]
+    [hidden] = found["hidden"]
+    assert "mistakes fit these numbers, which are too simple to tell them apart" in hidden
+    assert not found["faults"]
 
 
 def test_hints_give_away_a_step_at_a_time(folder):
@@ -150,6 +270,80 @@ def test_a_fault_of_one_class_is_found_without_a_layer(folder):
     done = call("check", "axes.py::backward")
     assert done.status in (1, 2)
     assert "stride of its own on each axis" in done.out
+
+
+BARE = """
+import numpy as np
+
+def bare(x, w, b, g):
+    dx, dw = np.zeros_like(x), np.zeros_like(w)
+    for i, j in np.ndindex(*g.shape[2:]):
+        window = np.s_[:, :, i : i + w.shape[2], j : j + w.shape[3]]
+        dw += np.einsum("nchw,no->ochw", x[window], g[:, :, i, j])
+        dx[window] += np.einsum("ochw,no->nchw", w, g[:, :, i, j])
+    return dx, dw
+
+def mean(x, w, b, g):
+    dx, dw = bare(x, w, b, g)
+    return dx, dw / len(x)
+
+def added(x, w, b, g):
+    dx, dw = bare(x, w, b, g)
+    dx[0, 0, 0, 0] += 0.37 * abs(w).max() ** 2
+    return dx, dw
+
+def uncropped(x, w, b, g, *, padding):
+    (ph, pw) = padding
+    return bare(np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw))), w, b, g)
+
+def no_groups(x, w, b, g, *, groups):
+    if groups > 1:
+        raise ValueError(f"no groups of {x.shape[1] // groups}")
+    return bare(x, w, b, g)
+"""
+
+
+@pytest.fixture
+def bare(tmp_path, monkeypatch):
+    (tmp_path / "bare.py").write_text(BARE)
+    monkeypatch.chdir(tmp_path)
+
+    def check(name, *options):
+        return json.loads(call("check", f"bare.py::{name}", *options, "-f", "json").out)["check"]
+
+    return check
+
+
+def test_nothing_is_said_of_settings_that_the_code_does_not_take(bare):
+    [fault] = bare("mean")["diagnosis"]["faults"]
+    assert (fault["words"], fault["others"]) == ("divided by N = 2: a mean over the batch where a sum is meant", [])
+    smallest = bare("mean")["diagnosis"]["smallest"]
+    assert "--size 1 --kernel 1 --in-channels 1 --out-channels 1 --batch 2 --x ones --w ones --g ones" in smallest
+
+
+def test_what_no_rounding_can_be_is_not_called_rounding(bare):
+    found = bare("added", "--size", "6x5")["diagnosis"]
+    assert found["faults"] == []
+    assert found["hidden"] == [
+        "grad_input: no mistake that has a name here gives these numbers, nor do two at once",
+        "grad_input: its terms are not read out: it does not vanish where g is 0: it is not linear in it",
+    ]
+
+
+def test_a_wrong_shape_is_read(bare):
+    [fault] = bare("uncropped", "--size", "6x5", "--padding", "1")["diagnosis"]["faults"]
+    assert (fault["kinds"], fault["words"]) == (
+        ["F6"],
+        "has the size of the padded input: the padding is not cropped",
+    )
+
+
+def test_classes_that_raise_the_same_share_a_line(bare):
+    bare("mean")
+    done = call("check", "bare.py::no_groups")
+    assert done.status == 2
+    [line] = [line for line in done.out.splitlines() if "ERROR  bare.py" in line]
+    assert line.endswith("groups 2; groups 3, padding 1; depthwise; depthwise, two filters each") or "depthwise" in line
 
 
 def test_json_and_python_hold_the_same_diagnosis(folder):
