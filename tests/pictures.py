@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
 import convgrad_cli
-from convgrad_cli.render import svg
+from convgrad_cli.render import html, svg
 from convgrad_cli.render.style import Style
 from convgrad_cli.render.terminal import parts
 from convgrad_cli.report import Report
@@ -129,6 +129,25 @@ def figure() -> str:
     return "".join(svg.render(report, Style()))
 
 
+def photograph(file: Path) -> None:
+    """Write the README's page as a browser shows it. Its pixels depend on the browser and on the fonts there are."""
+    from playwright.sync_api import sync_playwright
+    from render.browser import chromium
+
+    layer = {"input_size": 4, "kernel_size": 3, "stride": 2, "padding": 1}
+    numbers = {"input": "ramp", "weight": "ramp", "bias": "ones", "grad_output": "ramp"}
+    typed = "convgrad inspect --size 4 --kernel 3 --stride 2 --padding 1 --x ramp --w ramp --b ones --g ramp"
+    text = "".join(html.render(convgrad_cli.inspect(**layer, **numbers), Style(typed=typed)))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 960, "height": 905})
+        page.set_content(text)
+        page.locator("#tensor-grad_input tbody td[tabindex]").nth(4).hover()
+        page.wait_for_timeout(500)  # until the shades have changed
+        page.screenshot(path=file)
+        browser.close()
+
+
 PICTURES = {
     "figure": figure,
     "inspect": lambda: picture(
@@ -145,3 +164,4 @@ PICTURES = {
 if __name__ == "__main__":
     for name, make in PICTURES.items():
         (GOLDEN / f"{name}.svg").write_text(make(), encoding="utf-8")
+    photograph(GOLDEN / "page.png")

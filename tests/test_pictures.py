@@ -22,3 +22,9 @@ def test_a_picture_is_one_file_that_asks_for_nothing(name):
     ElementTree.fromstring(text)
     assert re.findall(r"https?://[^\"' )]+", text) == ["http://www.w3.org/2000/svg"]
     assert len(text) < 100_000
+
+
+def test_the_photograph_of_a_page_is_small():
+    picture = (GOLDEN / "page.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) < 100_000

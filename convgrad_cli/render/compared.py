@@ -100,5 +100,12 @@ def _error(element: Element | None, by_bound: bool) -> Cell:
     return Cell(_short(shown), int(max(2, min(10.0, 2 + DECADES * decades))), "bad")
 
 
+def error_of(element: Element) -> str:
+    """How far off an element is, for a sentence: in units of its bound where there is one."""
+    if element.difference is None or not element.bound:
+        return "" if element.difference is None else _short(element.difference)
+    return f"{_short(element.difference / element.bound)} times its bound"
+
+
 def _short(value: float) -> str:
     return "nan" if isnan(value) else f"{value:.2g}"

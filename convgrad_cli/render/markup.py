@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from html import escape
 
-OPERAND = re.compile(r"\b(xp|[xwbyg])(?:\.grad\b)?(?:\[[^\]]*\](?:\.flip\([\d,]+\))?|\d+\b|\b)")
+OPERAND = re.compile(r"\b(gg(?:xp|[xwb])|xp|[xwbyg])(?:\.grad\b)?(?:\[[^\]]*\](?:\.flip\([\d,]+\))?|\d+\b|\b)")
 VOID = {"input", "br", "meta"}
 
 

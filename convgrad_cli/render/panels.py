@@ -29,6 +29,7 @@ TITLES = {
     "grad_weight": "The gradient of the weight",
     "grad_input": "The gradient of the input",
     "grad_bias": "The gradient of the bias",
+    "grad_grad_output": "The gradient of the upstream gradient",
 }
 
 
@@ -43,12 +44,16 @@ def panels(report: Report, style: Style) -> list[Panel]:
 def _panel(table: Table, report: Report, style: Style) -> Panel:
     """The element with the most terms, and where these come from."""
     element = max(islice(table.elements, TRIED), key=lambda element: element.formula.count)
-    letters = dict.fromkeys(f.operand for product in element.formula.products for f in product.factors)
+    products = [{factor.operand for factor in product.factors} for product in element.formula.products]
+    letters = dict.fromkeys(factor.operand for product in element.formula.products for factor in product.factors)
+    before = ""
     times = "∗" if table.tensor == "output" else "·"
     parts: list[str | Sequence[Grid]] = []
     for letter in letters:
-        sign = ["+" if letter == "b" else times] if parts else []
+        together = any({before, letter} <= operands for operands in products)
+        sign = [times if together else "+"] if parts else []
         parts += [*sign, _operand(letter, element.formula, report, style)]
+        before = letter
     parts += ["=" if table.tensor == "output" else "→"] if parts else []
     parts.append(_result(table, element, report, style))
     return Panel(TITLES[table.tensor], parts, written(element, report, style))

@@ -15,8 +15,9 @@ from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.geometry.validation import by_x
 from convgrad_cli.render import selection
 from convgrad_cli.render.cells import Matrix, lines_of, shade_name, table_of
+from convgrad_cli.render.compared import error_of
 from convgrad_cli.render.markup import Markup, tag
-from convgrad_cli.render.numbers import column, stored
+from convgrad_cli.render.numbers import column, number, stored
 from convgrad_cli.render.spans import Coder
 from convgrad_cli.render.style import Style
 from convgrad_cli.render.window import Index, Window, window
@@ -94,12 +95,27 @@ class Stage:
                 ]
                 if name in self._tables
                 else None,
+                "wrong": self._wrong(name),
             }
             for name, view in self._windows.items()
         }
         worked = None if self.worked is None else [self.worked.tensor, self.worked.index]
         document = {"tensors": tensors, **coder.pools, "copies": self._copies(), "worked": worked, "digits": DIGITS}
         return json.dumps(document, separators=(",", ":"), allow_nan=False)
+
+    def _wrong(self, name: str) -> dict[int, list[str]] | None:
+        """Of each element in the window that is wrong, by its number there, what it should be and how far it is off."""
+        check = self._report.check
+        # Where only a probe shows the fault, the elements are the probe's, and the numbers here are not.
+        if check is None or not any(one.wrong for one in check.verdicts if one.tensor == name):
+            return None
+        table = self._tables.get(name)
+        found = enumerate(self._element(table, at) for at in self._windows[name].indices()) if table else ()
+        return {
+            number_at: [number(one.values["expected"], self._style.precision), error_of(one)]
+            for number_at, one in found
+            if one is not None and one.agrees is False
+        }
 
     def _window(self, name: str) -> Window | None:
         spec, table = self._report.spec, self._tables.get(name)
@@ -149,8 +165,8 @@ class Stage:
         largest = max((abs(value) for value in values if isfinite(value)), default=0.0)
         step = prod(view.size[-view.drawn :])
         slices = []
-        for number, lead in enumerate(view.slices()):
-            part = slice(number * step, (number + 1) * step)
+        for matrix_at, lead in enumerate(view.slices()):
+            part = slice(matrix_at * step, (matrix_at + 1) * step)
             matrix = Matrix(_place(name, lead), lead, view.runs()[-view.drawn :], texts[part])
             if view.count > DIGITS:
                 slices.append(lines_of(matrix))

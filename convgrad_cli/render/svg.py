@@ -29,6 +29,7 @@ LINE, LEAST = 19, 380  # height of a line, width that formulas have at least
 INK, SOFT, RULE, DIM, BAD = "#1b1d22", "#5d616b", "#dedbd3", "#3d414a", "#b3261e"
 ROLES = {"x": "#0a6c6e", "xp": "#0a6c6e", "w": "#a52e75", "b": "#7a570c", "y": "#2460b4", "g": "#2460b4"}  # the page's
 SPACED = {"xml:space": "preserve"}  # runs of spaces count
+ROLES |= {f"gg{letter}": ROLES[letter] for letter in ("x", "xp", "w", "b")}
 VALUES = dict(zip(range(-STEPS, STEPS + 1), shades(PUOR), strict=True))
 
 

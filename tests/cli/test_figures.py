@@ -15,6 +15,7 @@ COMMANDS = {
     "explain": ("explain",),
     "one element": ("explain", "--at", "weight:0,0,0,1"),
     "check": ("check", "--size", "4"),
+    "second order": ("inspect", "--second-order", "--bias"),
 }
 
 
@@ -38,6 +39,13 @@ def test_every_command_that_shows_numbers_draws_them(name):
     drawn = ElementTree.parse("figure.svg").getroot()
     wide, high = (int(drawn.attrib[side]) for side in ("width", "height"))
     assert size(Path("figure.png").read_bytes()) == (2 * wide, 2 * high)
+
+
+def test_products_are_added_and_factors_are_multiplied():
+    call("inspect", "--second-order", "--bias", "-o", "sum.svg")
+    drawn = ElementTree.parse("sum.svg").getroot().iter("{http://www.w3.org/2000/svg}text")
+    signs = [text.text for text in drawn if text.get("font-size") == "20"]
+    assert signs[:5] == ["·", "+", "·", "+", "→"]
 
 
 def test_one_element_is_one_panel():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from render.browser import opened, state
+from render.browser import opened, reached, state
 from render.checks import check
 from render.samples import HOSTILE, elements_of, sample
 
@@ -99,6 +99,17 @@ def test_the_walk_can_be_paused(browser, tmp_path):
         before = state(page).at
         page.clock.run_for(5000)
         assert state(page).at == before == {("output", (0, 0, 0, 1))}
+
+
+def test_the_walk_scatters_g_as_well(browser, tmp_path):
+    report = sample("sums_of_products")
+    with opened(browser, tmp_path, report) as page:
+        page.get_by_label("Walk through").select_option("g")
+        for index in ((0, 0, 0, 0), (0, 0, 0, 1)):
+            page.get_by_label("Step", exact=True).click()
+            shown = state(page)
+            assert shown.at == {("grad_output", index)}
+            assert shown.lit == reached(report, ("grad_output", index))
 
 
 def test_with_reduced_motion_it_goes_step_by_step(browser, tmp_path):

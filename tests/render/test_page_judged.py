@@ -72,3 +72,18 @@ def test_no_error_is_shown_by_colour_alone(browser, tmp_path):
         outline = "cell => getComputedStyle(cell).outlineStyle"
         assert page.locator(".error td.bad").first.evaluate(outline) == "dotted"
         assert page.locator(".error td:not(.bad)").last.evaluate(outline) == "none"
+
+
+def test_every_wrong_element_of_the_stage_says_what_it_should_be(browser, tmp_path):
+    report = check("one_failing")
+    wrong = [e for table in report.tables for e in table.elements if not e.agrees]
+    with opened(browser, tmp_path, report) as page:
+        assert page.locator("#stage td.bad").count() == len(wrong) == 18
+        page.locator("#tensor-grad_weight td.bad").first.hover()
+        said = page.inner_text("#readout .said")
+        ratio = wrong[0].difference / wrong[0].bound
+        assert said.endswith(
+            f"It should be {wrong[0].values['expected']:g}, and is off by {ratio:.2g} times its bound."
+        )
+    with opened(browser, tmp_path, check("on_a_probe")) as page:
+        assert page.locator("#stage td.bad").count() == 0

@@ -81,7 +81,9 @@ if (readout) {
     addControls(tensor);
     tensor.choose(tensor.choices);
   }
-  const walked = Object.values(tensors).filter((tensor) => tensor.formulas);
+  // Beside what is gathered, g: where each entry of it is scattered to.
+  const explained = Object.values(tensors).some((tensor) => tensor.formulas);
+  const walked = Object.values(tensors).filter((tensor) => tensor.formulas || (explained && tensor.name === "grad_output"));
   const holder = document.getElementById("walk");
   walk = new Walk(holder, walked);
   holder.hidden = !walked.length;

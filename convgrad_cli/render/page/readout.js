@@ -148,7 +148,9 @@ function write(tensor, index, formula) {
   const count = products.reduce((sum, each) => sum + countOf(each), 0);
   const sum = line("sum", "", products.length ? joined(products.map(productNodes), " + ") : ["0"]);
   const sentence = reason && !products.length ? `${name} is 0: ${reason}.` : saidOf(name, value, products, count);
-  tell([head, sum, line("terms", "", termNodes(products, count))], sentence);
+  const wrong = tensor.wrong?.[tensor.numberOf(index)];
+  const should = wrong ? ` It should be ${wrong[0]}, and is off by ${wrong[1]}.` : "";
+  tell([head, sum, line("terms", "", termNodes(products, count))], sentence + should);
 }
 
 /** Fill the fixed place; the sentence stays one element, so that it is read out when it changes. */

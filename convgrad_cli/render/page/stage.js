@@ -126,6 +126,9 @@ class Slice {
     this.cells.flat().forEach((cell) => (cell.tabIndex = -1));
     this.cells[0][0].tabIndex = 0;
     owners.set(table, this);
+    const {wrong} = this.tensor;
+    if (!wrong) return;
+    for (const cell of this.cells.flat()) if (this.tensor.numberOf(this.indexOf(cell)) in wrong) cell.classList.add("bad");
   }
 
   /** A table of the numbers that Python left as lines. */
