@@ -94,10 +94,12 @@ class ModelReport:
         yield from lines(self, Style(width=options.max_width, ascii=options.ascii_only))
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        from convgrad_cli.render.model import markdown
+        from convgrad_cli.render.model import html, markdown
+        from convgrad_cli.render.notebook import bundle
         from convgrad_cli.render.style import Style
 
-        return {"text/plain": str(self), "text/markdown": "".join(markdown(self, Style()))}
+        name = f"convgrad model {self.target}"
+        return bundle(html(self, Style()), markdown(self, Style()), str(self), name)
 
     def __repr__(self) -> str:
         counted = ", ".join(f"{count} {verdict}" for verdict, count in self.counts.items())

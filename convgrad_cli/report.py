@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from convgrad_cli.errors import DIFFERS, OK, REFUSED, UNDECIDED
 from convgrad_cli.findings import STATUS, Check, Diagnosis, Finding, Verdict
-from convgrad_cli.geometry.formula import Formula
+from convgrad_cli.geometry.formula import Factor, Formula
 from convgrad_cli.geometry.spec import ConvSpec
 
 if TYPE_CHECKING:
@@ -156,6 +156,27 @@ class Passage:
 
 
 @dataclass(frozen=True)
+class Step:
+    """One placement of the kernel, which adds to `tensor`: the steps of a tensor make all of it.
+
+    `index` is the entry that stands for the placement. `reads` are the slices that are multiplied, `writes` the entries
+    of `tensor` that get a part, `statement` says it in Python and `terms` in numbers, entry by entry. `sums` holds the
+    entries written to as they are after it; `whole` says that it is a single one, which gets no other part. Where the
+    kernel meets nothing, `reason` says why.
+    """
+
+    tensor: str
+    index: tuple[int, ...]
+    reads: tuple[Factor, ...]
+    writes: tuple[Factor, ...]
+    statement: str
+    terms: tuple[tuple[float, ...], ...]
+    sums: Mapping[tuple[int, ...], float]
+    whole: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Row:
     """How one problem of a list did: a line of `suite`.
 
@@ -238,6 +259,7 @@ class Report:
     comparisons: tuple[Comparison, ...] = ()
     notes: tuple[str, ...] = ()
     check: Check | None = None
+    steps: tuple[Step, ...] = ()
     second_order: str = ""
 
     @property
@@ -278,7 +300,9 @@ class Report:
         return f"<convgrad {self.command} of {self.spec.layer_text()}{said}>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        from convgrad_cli.render.markdown import render as markdown
+        from convgrad_cli.render import html, markdown
+        from convgrad_cli.render.notebook import bundle
         from convgrad_cli.render.style import Style
 
-        return {"text/plain": str(self), "text/markdown": "".join(markdown(self, Style()))}
+        name = f"convgrad {self.command} of {self.spec.layer_text()}"
+        return bundle(html.render(self, Style()), markdown.render(self, Style()), str(self), name)

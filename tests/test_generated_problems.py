@@ -6,11 +6,14 @@ Which layers they are for, and that they have these, is in tests/geometry/test_b
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from descriptors import descriptors
 from shell import call
 
+# Two of benchdnn's own lists, where they lie beside this project; they are no part of it.
+PUBLISHED = Path(__file__).parents[2] / "shared" / "data" / "benchdnn"
 COUNT, PARTS = 2_000, 4
 TENSORS = ["output", "grad_weight", "grad_input", "grad_bias"]
 
@@ -25,3 +28,16 @@ def test_all_pass(part):
     assert [row["problem"] for row in rows] == problems
     assert all([verdict["tensor"] for verdict in row["verdicts"]] == TENSORS for row in rows)
     assert (done.status, done.err) == (0, "")
+
+
+@pytest.mark.skipif(not PUBLISHED.exists(), reason="../shared/data has no benchdnn lists")
+@pytest.mark.parametrize(
+    ("name", "options", "count"),
+    [("shapes_basic", (), 54), ("shapes_resnet_50", ("--mb", "2", "--conditions", "none"), 20)],
+)
+def test_all_of_a_published_list_pass(name, options, count):
+    done = call("suite", str(PUBLISHED / name), *options, "-f", "jsonl")
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert (done.status, done.err, [row["verdict"] for row in rows]) == (0, "", ["PASS"] * count)
+    assert all([verdict["tensor"] for verdict in row["verdicts"]] == TENSORS for row in rows)
+    assert all(row["seconds"] > 0 for row in rows)

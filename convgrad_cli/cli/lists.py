@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from convgrad_cli.errors import SourceError
+from convgrad_cli.errors import ConvGradError, SourceError
+from convgrad_cli.geometry.languages import read_layer
 from convgrad_cli.geometry.problem_list import Listed, Remark, read_problems
 from convgrad_cli.safe import safe
 
@@ -62,6 +63,17 @@ def _lines(name: str) -> list[str]:
     return text.splitlines()
 
 
+def _instead(name: str) -> str:
+    """What else a name that no file has may be meant for."""
+    if "::" in name:
+        return "; code is named with --target"
+    try:
+        read_layer(name)
+    except ConvGradError:
+        return ""
+    return "; lists are files, and one layer is for convgrad check --layer, or comes through standard input: -"
+
+
 def _bytes(name: str) -> bytes:
     try:
         kind = os.stat(name).st_mode
@@ -69,7 +81,7 @@ def _bytes(name: str) -> bytes:
             with Path(name).open("rb") as file:
                 return file.read(LARGEST + 1)
     except OSError as error:
-        raise SourceError(f"{safe(name)}: {error.strerror or error}") from None
+        raise SourceError(f"{safe(name)}: {error.strerror or error}{_instead(name)}") from None
     except ValueError as error:  # a NUL in the name
         raise SourceError(f"{safe(name)}: {error}") from None
     if stat.S_ISDIR(kind):

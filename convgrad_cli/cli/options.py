@@ -147,6 +147,7 @@ class NumberOptions:
 
 
 Precision = Annotated[int, number(OUTPUT, "--precision", help="Decimals in tables. Default: 4.")]
+Ascii = Annotated[bool, option(OUTPUT, "--ascii", help="Print only ASCII characters.")]
 Color = Annotated[str, option(OUTPUT, "--color", metavar="WHEN", help="auto, always or never. Default: auto.")]
 
 
@@ -156,6 +157,7 @@ class ScreenOptions:
 
     precision: Precision = 4
     color: Color = "auto"
+    ascii: Ascii = False
     version: Version = False
 
 
@@ -212,7 +214,7 @@ class OutputOptions:
         int | None,
         number(OUTPUT, "--width", help="Columns. Default: those of the terminal; unlimited in a pipe."),
     ] = None
-    ascii: Annotated[bool, option(OUTPUT, "--ascii", help="Print only ASCII characters.")] = False
+    ascii: Ascii = False
     quiet: Annotated[bool, option(OUTPUT, "--quiet", "-q", help="No notes.")] = False
     version: Version = False
 

@@ -94,9 +94,13 @@ def show_pieces(pieces: Iterable[Piece], notes: Iterable[str], options: OutputOp
         print_pieces(pieces)
     else:
         write_file(str(options.output), pieces)
-    if not options.quiet:
-        for note in notes:
-            print(f"note: {safe(note)}", file=sys.stderr)
+    say_notes(notes, options.quiet)
+
+
+def say_notes(notes: Iterable[str], quiet: bool) -> None:
+    """Print the notes to standard error, unless they are not wanted."""
+    for note in () if quiet else notes:
+        print(f"note: {safe(note)}", file=sys.stderr)
 
 
 def show_line(text: str, options: OutputOptions) -> int:

@@ -116,6 +116,9 @@ def command(
             more = f"; --resume goes on with {results.name}" if results else ""
             tell(f"interrupted after {tally.done:,} of {tally.total:,} problems{more}")
             raise
+    if wrong:
+        lines = "1 line" if len(wrong) == 1 else f"{len(wrong):,} lines"
+        print(f"convgrad: {lines} could not be read, as told above, and have no result", file=sys.stderr)
     return tally.exit_code or (REFUSED if wrong else OK)
 
 
@@ -213,7 +216,7 @@ def _matching(problems: list["Listed"], regex: str | None) -> list["Listed"]:
 
 
 def _complain(wrong: list["Remark"]) -> None:
-    """Say which lines will have no result; the exit status says it too."""
+    """Say which lines will have no result."""
     for remark in wrong[:COMPLAINTS]:
         print(f"convgrad: {remark}", file=sys.stderr)
     if len(wrong) > COMPLAINTS:

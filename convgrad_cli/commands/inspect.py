@@ -78,23 +78,21 @@ def inspect_problem(problem: Problem, progress: Callable[[float], None] | None =
     )
 
 
-def inspect_changed(problem: Problem, spec: ConvSpec, changes: Mapping[str, Any]) -> Report:
-    """The Report of the layer `spec` with the keywords of make_spec in `changes`, on the numbers of `problem`.
+def changed(problem: Problem, spec: ConvSpec, changes: Mapping[str, Any]) -> Problem:
+    """The layer `spec` with the keywords of make_spec in `changes`, on the numbers of `problem`.
 
     Raises ConvGradError where no convolution has them, or given numbers do not fit.
     """
     loss = None if "grad_output" in problem.sources else {text: name for name, text in LOSSES.items()}[problem.loss]
     settings = {**asdict(spec), **changes}
-    return inspect_problem(
-        make_problem(
-            settings,
-            problem.sources,
-            dtype=problem.dtype,
-            device=problem.device,
-            seed=problem.seed,
-            loss=loss,
-            second_order=problem.second_order,
-        )
+    return make_problem(
+        settings,
+        problem.sources,
+        dtype=problem.dtype,
+        device=problem.device,
+        seed=problem.seed,
+        loss=loss,
+        second_order=problem.second_order,
     )
 
 

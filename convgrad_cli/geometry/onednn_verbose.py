@@ -51,5 +51,9 @@ def parse(line: str) -> LayerText:
     said = benchdnn.describe(descriptor, benchdnn.Knobs(transposed=_PRIMITIVES[kind]))
     directions = asked(_DIRECTIONS[propagation], bias)
     return replace(
-        said, settings={**said.settings, "bias": bias}, dtype=DTYPES.get(types.get("src", "")), directions=directions
+        said,
+        name=f"{propagation} {descriptor}",
+        settings={**said.settings, "bias": bias},
+        dtype=DTYPES.get(types.get("src", "")),
+        directions=directions,
     )

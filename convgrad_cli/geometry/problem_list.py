@@ -23,12 +23,14 @@ from convgrad_cli.safe import safe
 DEEPEST = 20  # lists within lists
 _SHELL = {"cd", "echo", "exit", "export", "set", "source", "unset"}
 _COMMENT = re.compile(r"(?:^|(?<=\s))#.*")
+_PROGRAM = re.compile(r"^\S*MIOpenDriver\s+")
+_WORD = re.compile(r'(?:[^\s"]|"[^"]*")+')
 _ASSIGNMENT = re.compile(r"\w+=\S*")
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A problem of a list; `text` can be given to --layer, `name` is its own or else what stands in the list."""
+    """A problem of a list; `text` can be given to --layer, `name` is its own or else what the list says of it."""
 
     name: str
     text: str
@@ -84,7 +86,7 @@ class _Reader:
         for line, text in logical_lines(lines):
             first, *_ = text.split(maxsplit=1)
             # benchdnn's words each stand for themselves; every other notation has spaces of its own.
-            words = text.split() if first.startswith("-") or language(first) == "benchdnn" else [text]
+            words = _words(text) if first.startswith("-") or language(first) == "benchdnn" else [text]
             for word in words:
                 try:
                     yield from self._word(word, sources, line)
@@ -163,6 +165,11 @@ def logical_lines(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
     yield from _joined(start, pieces)
 
 
+def _words(text: str) -> list[str]:
+    """The words of a line; a name in quotes may have spaces in it, as --layer takes it."""
+    return _WORD.findall(text) if text.count('"') % 2 == 0 else text.split()
+
+
 def _joined(line: int, pieces: list[str]) -> Iterator[tuple[int, str]]:
     """benchdnn glues what a backslash parts (`--dt=f32, \\` and `f16`), a shell keeps it apart."""
     glue = " " if language(" ".join(pieces)) == "miopen" else ""
@@ -172,7 +179,9 @@ def _joined(line: int, pieces: list[str]) -> Iterator[tuple[int, str]]:
 
 
 def _listed(said: LayerText, word: str, source: str, line: int, text: str | None = None) -> Listed:
-    return Listed(said.name or word, text or word, said.spec, said.dtype, said.directions, source, line)
+    return Listed(
+        said.name or _PROGRAM.sub("", word), text or word, said.spec, said.dtype, said.directions, source, line
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -73,7 +73,7 @@ def by_hand(
 
 def terms(formula: Formula, letters: dict[str, Tensor]) -> Tensor:
     """The terms of one element, in float64, [formula.count]."""
-    found = [torch.zeros(0, dtype=torch.float64)]
+    found = []
     for product in formula.products:
         parts = []
         for factor in product.factors:
@@ -81,7 +81,7 @@ def terms(formula: Formula, letters: dict[str, Tensor]) -> Tensor:
             part = letters[factor.operand][index].double()
             parts.append(part.flip(factor.flip) if factor.flip else part)
         found.append((parts[0] if len(parts) == 1 else parts[0] * parts[1]).reshape(-1))
-    return torch.cat(found)
+    return found[0] if len(found) == 1 else torch.cat([torch.zeros(0, dtype=torch.float64), *found])
 
 
 def element(formula: Formula, letters: dict[str, Tensor]) -> float:

@@ -58,7 +58,8 @@ def error_grids(table: Table, index: Index, report: Report, style: Style) -> tup
     there = [[elements(source.at(lead, r, c)) for c in frame.columns] for r in rows]
     pairs = [(e.values["actual"], e.values["expected"]) for row in there for e in row if e is not None]
     scale = max((abs(v) for pair in pairs for v in pair if isfinite(v)), default=0.0)
-    exact = replace(style, precision=apart(pairs, style.precision))
+    wrong = [(e.values["actual"], e.values["expected"]) for row in there for e in row if e and e.agrees is False]
+    exact = replace(style, precision=apart(wrong or pairs, style.precision))
     actual, expected = (_route(route, elements, replace(source, scale=scale), index, exact) for route in _ROUTES)
     by_bound = any(e.bound for row in there for e in row if e is not None)
     cells = [[_error(e, by_bound) for e in row] for row in there]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv as csv_module
 import json as json_module
+import shlex
 from collections.abc import Callable, Iterator
 
 from rich.style import Style as RichStyle
@@ -17,6 +18,7 @@ from convgrad_cli.render.csv import Line, text_cell
 from convgrad_cli.render.json import layer_object, model_document
 from convgrad_cli.render.markdown import prose
 from convgrad_cli.render.numbers import number, stored
+from convgrad_cli.render.roll import Entry, Roll, roll_page
 from convgrad_cli.render.rows import BOLD, DIM
 from convgrad_cli.render.style import SENTENCE, Style
 from convgrad_cli.render.terminal import printed
@@ -117,6 +119,25 @@ def _shortest(values: tuple[int, ...]) -> str:
     return by_x(values[:1] if len(set(values)) == 1 else values)
 
 
+def html(report: ModelReport, style: Style) -> Iterator[str]:
+    """One page to sort and to filter, in which each layer opens."""
+    first, second = (text.plain for text in _head(report, style))
+    title = safe(report.target, SENTENCE)
+    facts = (GAP.join([first.removeprefix(title), second, _total(report).plain])).split(GAP)
+    lines = [_roll_line(row, style) for row in report.rows]
+    heads = ("module", "input"), ("x bound", "bits", "seconds", "multiply-adds")
+    roll = Roll("model", title, [fact.strip() for fact in facts if fact.strip()], "layers", *heads, lines, report.notes)
+    yield from roll_page(roll, style)
+
+
+def _roll_line(row: LayerRow, style: Style) -> Entry:
+    layer, size = row.spec.layer_text(), by_x(row.spec.input_shape)
+    numbers = (_ratio(row), _bits(row), f"{row.seconds:.3f}", f"{row.spec.macs:,}")
+    facts = (("layer", f"{layer}, x {size}"), ("output", by_x(row.spec.output_shape)), ("judged", _judged(row)))
+    again = f"{style.typed} --layer {shlex.quote(row.name)}" if style.typed else ""
+    return Entry(row.name, row.verdict, row.reason, (layer, size), numbers, facts, row.verdicts, command=again)
+
+
 def _head(report: ModelReport, style: Style) -> list[Text]:
     seed = "" if report.seed is None else f"  seed {report.seed}"
     first = Text(safe(report.target, SENTENCE), BOLD)
@@ -166,5 +187,5 @@ def _total(report: ModelReport) -> Text:
 
 
 RENDERERS: dict[str, Callable[[ModelReport, Style], Iterator[str]]] = {
-    found.__name__: found for found in (table, plain, json, jsonl, csv, markdown)
+    found.__name__: found for found in (table, plain, json, jsonl, csv, markdown, html)
 }

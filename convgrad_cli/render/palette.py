@@ -65,7 +65,7 @@ def shades(colours: Sequence[tuple[int, int, int]]) -> list[tuple[str, str]]:
     for step in range(-STEPS, STEPS + 1):
         rgb = _between(colours, step / STEPS)
         light = sum(share * _linear(channel) for share, channel in zip((0.2126, 0.7152, 0.0722), rgb, strict=True))
-        found.append((f"#{bytes(rgb).hex()}", "#ffffff" if light < 0.179 else "#101114"))
+        found.append((f"#{bytes(rgb).hex()}", "#ffffff" if light < 0.179 else "#000000"))
     return found
 
 

@@ -14,6 +14,7 @@ from xml.etree.ElementTree import Element, SubElement
 from rich.console import RenderableType
 from rich.padding import Padding
 from rich.style import Style as RichStyle
+from rich.table import Column, Table
 from rich.text import Text
 
 from convgrad_cli import __version__
@@ -25,13 +26,15 @@ from convgrad_cli.render.json import row_object
 from convgrad_cli.render.latex import COLUMN, PAGE, PASTE
 from convgrad_cli.render.latex import prose as latex_prose
 from convgrad_cli.render.markdown import prose
+from convgrad_cli.render.roll import Entry, Roll, roll_page
 from convgrad_cli.render.rows import DIM
 from convgrad_cli.render.style import SENTENCE, Style
 from convgrad_cli.render.terminal import printed
 from convgrad_cli.report import SCHEMA, Row, Tally
 from convgrad_cli.safe import safe
 
-LONGEST = 44  # columns of a label that others stand in line with
+LONGEST = 44  # columns of a label that others stand in line with, in a pipe
+NUMBERS = 42  # columns of all that stands beside a label
 NARROW = 72  # columns below which the numbers stand under the label
 LISTED = 10  # problems that are named in the last line
 STEP = 8  # characters of a label between which LaTeX may break it
@@ -41,13 +44,15 @@ Rows = Iterator[Row]
 
 def table(rows: Rows, tally: Tally, style: Style) -> Iterator[str]:
     """A line a problem, what is wrong with it below, and the counts at the end."""
-    width = min(max(tally.width, 7), LONGEST)
-    narrow = style.width is not None and style.width < width + NARROW - LONGEST
+    longest = LONGEST if style.width is None else style.width - NUMBERS
+    width = min(max(tally.width, 7), longest)
+    narrow = style.width is not None and style.width < NARROW
     bad = []
     for number, row in enumerate(rows):
         if number == 0 and not narrow:
             yield printed(Text(f"{'':10}  {'problem'.ljust(width)}  {'x bound':>7}  {'seconds':>7}", DIM), style)
-        yield from (printed(line, style) for line in _lines(row, width, narrow))
+        below = narrow or (style.width is not None and len(safe(row.label, SENTENCE)) > width)
+        yield from (printed(line, style) for line in _lines(row, width, below))
         bad += [row.label] if row.verdict != "PASS" else []
     yield printed(Text(), style)
     yield printed(_total(tally), style)
@@ -56,16 +61,19 @@ def table(rows: Rows, tally: Tally, style: Style) -> Iterator[str]:
         yield printed(Text(f"not PASS: {', '.join(safe(name) for name in bad[:LISTED])}{more}"), style)
 
 
-def _lines(row: Row, width: int, narrow: bool) -> Iterator[RenderableType]:
+def _lines(row: Row, width: int, below: bool) -> Iterator[RenderableType]:
     label, bold = safe(row.label, SENTENCE), RichStyle(bold=True, color=COLOURS.get(row.verdict))
-    line = Text().append(row.verdict.ljust(10), bold).append(f"  {label.ljust(0 if narrow else width)}")
     numbers = f"{_ratio(row):>7}  {row.seconds:7.3f}"
-    sampled = f"  {row.sampled} elements of each tensor" if row.sampled else ""
-    if narrow:
+    sampled = f"{row.sampled} sampled" if row.sampled else ""
+    if below:
+        line = Table.grid(Column(width=10), Column(overflow="fold"), padding=(0, 2, 0, 0))
+        line.add_row(Text(row.verdict, bold), Text(label))
         yield line
-        yield _below(f"{_ratio(row)} x bound, {row.seconds:.3f} s{',' * bool(sampled)}{sampled[1:]}")
+        bound = "" if row.ratio is None else f"{_ratio(row)} x bound, "
+        yield _below(f"{bound}{row.seconds:.3f} s{', ' * bool(sampled)}{sampled}")
     else:
-        yield line.append(f"  {numbers}").append(sampled, DIM)
+        start = Text().append(row.verdict.ljust(10), bold).append(f"  {label.ljust(width)}")
+        yield start.append(f"  {numbers}").append("  " * bool(sampled) + sampled, DIM)
     if row.verdict != "PASS":
         yield from map(_below, _reasons(row))
 
@@ -102,7 +110,7 @@ def _words(tally: Tally) -> str:
     speed = f", {here / tally.seconds:.3g} a second" if here and tally.seconds > 0 else ""
     said = f"{tally.done:,}{of} problem{'s' * (tally.total != 1)} in {tally.seconds:.1f} s{speed}"
     said += f"; {tally.before:,} were done before" if tally.before else ""
-    return said + (f"; {tally.sampled:,} by a sample of their elements" if tally.sampled else "")
+    return said + (f"; {tally.sampled:,} by a sample of each tensor's elements" if tally.sampled else "")
 
 
 def plain(rows: Rows, tally: Tally, style: Style) -> Iterator[str]:
@@ -163,6 +171,25 @@ def latex(rows: Rows, tally: Tally, style: Style) -> Iterator[str]:
     yield f"\n{{\\raggedright\\noindent {latex_prose(_total(tally).plain)}\\par}}\n"
 
 
+def html(rows: Rows, tally: Tally, style: Style) -> Iterator[str]:
+    """One page to sort and to filter, in which each problem opens."""
+    lines = [_roll_line(row) for row in rows]
+    heads = ("layer", "input"), ("x bound", "seconds", "multiply-adds")
+    facts = _total(tally).plain.split("  ")
+    yield from roll_page(Roll("suite", f"{tally.done:,} problems", facts, "problems", *heads, lines), style)
+
+
+def _roll_line(row: Row) -> Entry:
+    layer, size = row.spec.layer_text(), by_x(row.spec.input_shape)
+    numbers = (_ratio(row), f"{row.seconds:.3f}", f"{row.spec.macs:,}")
+    sampled = f"{row.sampled} elements of each tensor" if row.sampled else ""
+    facts = [("problem", row.problem), ("from", row.place), ("layer", f"{layer}, x {size}"), ("dtype", row.dtype)]
+    facts += [("code", row.target), ("settings", row.settings), ("judged", sampled)]
+    return Entry(
+        row.label, row.verdict, row.reason, (layer, size), numbers, facts, row.verdicts, row.conditions, row.again
+    )
+
+
 def _pages(rows: Rows) -> Iterator[list[Row]]:
     """The rows in runs that fit a page of LaTeX, a line for each COLUMN characters."""
     page: list[Row] = []
@@ -216,5 +243,5 @@ def _ratio(row: Row) -> str:
 
 
 RENDERERS: dict[str, Callable[[Rows, Tally, Style], Iterator[str]]] = {
-    found.__name__: found for found in (table, plain, json, jsonl, csv, markdown, latex, junit, github)
+    found.__name__: found for found in (table, plain, json, jsonl, csv, markdown, latex, html, junit, github)
 }

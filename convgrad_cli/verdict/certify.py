@@ -92,8 +92,10 @@ class Certificate:
             wrong, order = torch.arange(self.exact.numel()), self.error_of().flatten()
             if self.spec.macs <= CHEAP:
                 order = order / self._bound_at(arithmetic, wrong, self._magnitudes(wrong))
-            order = order.nan_to_num(nan=0.0, posinf=0.0)  # 0 / 0, and infinities that are right
-        chosen = wrong[order.topk(min(count, len(order))).indices]
+            order = order.nan_to_num_(nan=0.0, posinf=0.0)  # 0 / 0, and infinities that are right
+        # The largest alone is found ten times as fast.
+        chosen = order.argmax().view(1) if count == 1 else order.topk(min(count, len(order))).indices
+        chosen = wrong[chosen]
         return [self.at(arithmetic, int(flat)) for flat in chosen]
 
     def at(self, arithmetic: Arithmetic, flat: int) -> At:
@@ -110,9 +112,9 @@ class Certificate:
 
     def error_of(self, where: tuple[slice, ...] = ()) -> Tensor:
         """|actual - exact| in float64, of the elements in a part of the tensor."""
-        error = self.actual[where].double() - self.exact[where]
+        error = self.actual[where] - self.exact[where]  # in float64, whatever `actual` is
         low = self.reference.low
-        return (error if low is None else error - low[where]).abs()
+        return (error if low is None else error.sub_(low[where])).abs_()
 
     def _find_wrong(self, arithmetic: Arithmetic) -> Tensor:
         found = torch.cat([torch.zeros(0, dtype=torch.long), *self._blocks(arithmetic, -1)])

@@ -22,7 +22,7 @@ from convgrad_cli.verdict.precision import Reading, read_precision
 from convgrad_cli.verdict.probes import TENSORS, Probed
 from convgrad_cli.verdict.probing import Probing, misshapen, probes_for
 from convgrad_cli.verdict.reference import references
-from convgrad_cli.verdict.signature import signature
+from convgrad_cli.verdict.signature import outside, signature
 
 SEVERITY = ("FAIL", "ERROR", "SUSPECT", "MISTRUSTED", "PASS")
 Tell = Callable[[float], None]
@@ -117,7 +117,11 @@ def _judge(
     if failed or len(wrong) or name in answer.missing:
         mask = certificate.mask(declared) if len(wrong) or not failed else failed[0].wrong
         absent = next((f"on other numbers {one.absent}" for one in failed if one.absent), "")
-        reason = absent or unsteady or signature(run.spec, name, failed, narrowest, declared.name)
+        reason = absent or unsteady
+        if not reason and failed:
+            reason = signature(run.spec, name, failed, narrowest, declared.name)
+        elif not reason:
+            reason = outside(certificate.actual, len(wrong), narrowest)
         if name in answer.missing:
             reason = f"no gradient for {LETTERS[name]}: the output does not depend on it for autograd"
         where = pattern(run.spec, name, mask)

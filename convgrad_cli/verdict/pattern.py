@@ -32,7 +32,7 @@ def pattern(spec: ConvSpec, operand: str, wrong: Tensor) -> str:
     if found and share >= MOSTLY:
         return found if share == 1 else f"most of {found}"
     spared, share = _block(spec, operand, ~wrong)
-    if spared and share == 1:
+    if spared and share == 1 and count < wrong.numel() - 1:  # a single right one is chance
         return f"all but {spared}"
     if count >= NEARLY * wrong.numel():
         return "nearly every element"

@@ -6,11 +6,12 @@ then added up without rounding. What is proved wrong is wrong; what is right is 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import fsum, prod
 from random import Random
+from typing import NamedTuple
 
 import torch
 
@@ -65,34 +66,59 @@ class Sampled:
 
 def sample(
     spec: ConvSpec,
-    operands: Operands,
+    make: Callable[[], Operands],
     target: Target,
     declared: Arithmetic,
     count: int,
     seed: int,
     only: Collection[str] = TENSORS,
 ) -> tuple[Sampled, ...]:
-    """The verdict on `count` elements of each tensor that `target` gives. Raises TargetError where it gives none."""
-    answer = target.run(spec, operands)
-    there = answer.gradients.named()
-    chosen = {
-        name: list(_chosen(spec.shape_of(name), count, seed)) for name in TENSORS if name in there and name in only
-    }
-    found = {name: Sampled(name, len(places)) for name, places in chosen.items()}
-    for name in (name for name in answer.misshapen if name in only):
-        came, right = ("x".join(map(str, sizes)) for sizes in (answer.misshapen[name], spec.shape_of(name)))
+    """The verdict on `count` elements of each tensor that `target` gives for the operands that `make` makes.
+
+    No more is held at a time than one call needs: its operands, and of what it gave the chosen elements. Raises
+    TargetError where it gives nothing to judge.
+    """
+    operands = make()
+    chosen = {name: list(_chosen(spec.shape_of(name), count, seed)) for name in TENSORS if name in only}
+    taken, misshapen = _taken(target, spec, operands, chosen)
+    found = {name: Sampled(name, len(chosen[name])) for name in taken}
+    for name in (name for name in misshapen if name in only):
+        came, right = ("x".join(map(str, sizes)) for sizes in (misshapen[name], spec.shape_of(name)))
         found[name] = Sampled(name, 0, reason=f"its shape is {came}, not {right}")
     if not set(found) & (set(only) - {"output"} or {"output"}):
         raise TargetError(f"{target.name} gives no gradient to judge")
-    for name, one in found.items():
-        _compare(spec, operands, there.get(name), declared, chosen.get(name, []), one)
-    for probe in _probes(spec, operands.input.dtype, declared, seed) if target.callable else ():
-        there = target.run(spec, probe.operands).gradients.named()
-        for name in (name for name in probe.proves if name in chosen):
+    for name, values in taken.items():
+        _compare(spec, operands, values.numbers, declared, chosen[name], found[name])
+    dtype = operands.input.dtype
+    del operands
+    for probe in _probes(spec, dtype, declared, seed) if target.callable else ():
+        there, _ = _taken(target, spec, probe.operands, chosen)
+        for name in (name for name in probe.proves if name in taken):
             wrong, met = _missed(spec, probe, there.get(name), name, chosen[name])
             found[name].probes[probe.name] = found[name].probes.get(probe.name, 0) + wrong
             found[name].nonzero |= met
     return tuple(found[name] for name in TENSORS if name in found)
+
+
+class Taken(NamedTuple):
+    """The chosen elements of one tensor, and the dtype that it came in."""
+
+    numbers: list[float]
+    dtype: torch.dtype
+
+
+def _taken(
+    target: Target, spec: ConvSpec, operands: Operands, chosen: Mapping[str, list[Index]]
+) -> tuple[dict[str, Taken], Mapping[str, tuple[int, ...]]]:
+    """What a call gives at the chosen places, and the shapes that are wrong; all else of it is forgotten."""
+    answer = target.run(spec, operands)
+    there = answer.gradients.named()
+    taken = {
+        name: Taken([float(there[name][index]) for index in places], there[name].dtype)
+        for name, places in chosen.items()
+        if name in there
+    }
+    return taken, answer.misshapen
 
 
 def _probes(spec: ConvSpec, dtype: torch.dtype, declared: Arithmetic, seed: int) -> Iterator[Probe]:
@@ -110,20 +136,17 @@ def _chosen(shape: tuple[int, ...], count: int, seed: int) -> Iterator[Index]:
 
 
 def _compare(
-    spec: ConvSpec, operands: Operands, actual: Tensor | None, declared: Arithmetic, places: list[Index], found: Sampled
+    spec: ConvSpec, operands: Operands, values: list[float], declared: Arithmetic, places: list[Index], found: Sampled
 ) -> None:
     """Adds to `found` what the real data show: |actual - exact| beside the bound of the declared arithmetic."""
-    if actual is None:
-        return
     dtype, letters, name = operands.input.dtype, operands.letters(spec), found.operand
     wide = ROUNDOFF[torch.float64] if dtype == torch.float64 else 0.0  # products of narrower numbers are exact
-    for index in places:
+    for index, value in zip(places, values, strict=True):
         told = formula(spec, name, index)
-        parts = terms(told, letters).tolist()
-        exact, size = fsum(parts), fsum(map(abs, parts))
+        parts = terms(told, letters)
+        exact, size = fsum(parts.tolist()), float(parts.abs().sum()) * (1 + 2.0**-30)  # rounded upwards
         sums = Sums(_one(told.count), partial_sums(spec, name), name != "bias")
         bound = float(declared.bound(sums, dtype).at(_one(size), _one(exact)))
-        value = float(actual[index])
         error, doubt = abs(value - exact), ROUNDOFF[torch.float64] * abs(exact) + wide * size
         if value == exact or (abs(value) == float("inf") and abs(exact) + bound >= torch.finfo(dtype).max):
             error = 0.0
@@ -136,18 +159,18 @@ def _compare(
         found.nonzero |= exact != 0
 
 
-def _missed(spec: ConvSpec, probe: Probe, actual: Tensor | None, name: str, places: list[Index]) -> tuple[int, bool]:
+def _missed(spec: ConvSpec, probe: Probe, actual: Taken | None, name: str, places: list[Index]) -> tuple[int, bool]:
     """How many of the certified elements are not the exact ones, and whether any of those is other than 0."""
     letters, wrong, met = probe.operands.letters(spec), 0, False
     dtype = probe.operands.input.dtype
-    for index in places:
+    for place, index in enumerate(places):
         parts = terms(formula(spec, name, index), letters)
         if probe.certificate == "sum" and float(parts.abs().sum()) > probe.limit:
             continue
         right = parts.sum()
         if actual is None or BITS.get(actual.dtype, 0) <= BITS[dtype]:
             right = right.to(dtype)
-        wrong += actual is None or float(actual[index]) != float(right)
+        wrong += actual is None or actual.numbers[place] != float(right)
         met |= bool(right)
     return wrong, met
 

@@ -41,28 +41,36 @@ def examine_second(
     there = {*answer.gradients.named(), *answer.misshapen} & set(SECOND)
     if not there:
         raise TargetError(f"{target.name} gives no gradient to judge")
-    wholes, found = parts(spec, operands), []
-    for done, part in enumerate(wholes):
-        only = [name for name, second in part.names.items() if second in there]
-        names = [c for c in conditions if c not in UNTRIED and (c != "masks" or len(part.names) > 1)]
+    found = []
+    for done, part in enumerate(both := parts(spec, operands)):
         seen = Seen(target, part, operands, seed)
+        only = [name for name, second in part.names.items() if second in there]
         if only:
-            tell = _share(progress, done, len(wholes))
+            tell, names = _share(progress, done, len(both)), _applicable(part, conditions)
             found.append((seen, examine(part.spec, part.operands, seen, arithmetic, names, seed, tell, only)))
-    judged = tuple(_renamed(seen, one, answer) for seen, one_part in found for one in one_part.judged)
-    examinations = [one for _, one in found]
-    tried = _merged(tuple(_tried(seen, one) for seen, part in found for one in part.conditions))
-    untried = _merged(tuple(one for part in examinations for one in part.untried))
-    if skipped := [name for name in conditions if name in UNTRIED]:
-        untried = (*untried, Tried(", ".join(skipped), untried="the second order is not tried under them"))
+    return _joined(answer, found, [name for name in conditions if name in UNTRIED])
+
+
+def _applicable(part: Part, conditions: Sequence[str]) -> list[str]:
+    """Where one tensor is asked for, nothing can be left out of the request."""
+    return [name for name in conditions if name not in UNTRIED and (name != "masks" or len(part.names) > 1)]
+
+
+def _joined(answer: Answer, found: Sequence[tuple[Seen, Examination]], skipped: Sequence[str]) -> Examination:
+    """One examination of all parts, in the words of the second order; `skipped` conditions are said to be untried."""
+    wholes = [one for _, one in found]
+    judged = tuple(_renamed(seen, one, answer) for seen, whole in found for one in whole.judged)
+    untried = [tried for whole in wholes for tried in whole.untried]
+    if skipped:
+        untried.append(Tried(", ".join(skipped), untried="the second order is not tried under them"))
     return Examination(
-        min((one.verdict for one in examinations), key=SEVERITY.index),
+        min((whole.verdict for whole in wholes), key=SEVERITY.index),
         answer,
         judged,
-        tried,
-        tuple(dict.fromkeys(refused for one in examinations for refused in one.refused)),
-        tuple(name for name in SECOND if name not in there),
-        untried,
+        _merged([_tried(seen, one) for seen, whole in found for one in whole.conditions]),
+        tuple(dict.fromkeys(refused for whole in wholes for refused in whole.refused)),
+        tuple(name for name in SECOND if name not in {one.operand for one in judged}),
+        _merged(untried),
     )
 
 

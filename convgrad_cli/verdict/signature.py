@@ -41,6 +41,17 @@ def signature(spec: ConvSpec, operand: str, failed: Sequence[Probed], narrowest:
     return _sums(failed, narrowest)
 
 
+def outside(actual: Tensor, wrong: int, narrowest: str) -> str:
+    """One sentence on a tensor of which the bound proves `wrong` elements wrong, where no probe says more."""
+    said = f"{wrong:,} of {actual.numel():,} elements {'is' if wrong == 1 else 'are'} proved outside the rounding bound"
+    if wrong < SEVERAL:  # an arithmetic would show in more
+        return said
+    bits = next((n for n in RESULTS if _has_bits(actual.double().flatten(), n)), BITS[actual.dtype])
+    if bits < BITS[actual.dtype]:
+        return f"{said}; all results have no more than {bits} bits, as if rounded to {RESULTS[bits]}"
+    return f"{said}; {ARITHMETICS[narrowest].title} would explain it" if narrowest else said
+
+
 def _rounded(operand: str, failed: Sequence[Probed], narrowest: str, declared: str) -> str:
     """What elements of a single term, with all its digits, say about what was rounded."""
     one, dtype = failed[0], failed[0].probe.operands.input.dtype
@@ -101,9 +112,6 @@ def _off(one: Probed) -> str:
 def _sums(failed: Sequence[Probed], narrowest: str) -> str:
     if any(one.probe.name == "overflow" and not bool(one.actual[one.wrong].isfinite().all()) for one in failed):
         return "sums leave the range of float16 on the way, where the result itself would fit"
-    if not failed:
-        explained = f"; {ARITHMETICS[narrowest].title} would explain it" if narrowest else ""
-        return f"elements are proved outside the rounding bound{explained}"
     wide = "float64" if failed[0].probe.operands.input.dtype == torch.float64 else "float32"
     title = f" ({ARITHMETICS[narrowest].title})" if narrowest in ("partial", "short") else ""
     return f"sums are not kept in {wide}: {_share(failed[0])} are rounded on the way{title}"

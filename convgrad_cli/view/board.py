@@ -1,25 +1,25 @@
 """Every tensor of a report as one matrix each, in a forward and a backward row that fit a screen.
 
-What is lit stands in brackets, and the element it is lit for between arrows, so that no one has to tell hues apart.
+What is read stands in brackets, and what is made of it between arrows, so that no one has to tell hues apart.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import isfinite
+from typing import NamedTuple
 
 from rich.style import Style as RichStyle
 from rich.text import Text
 
-from convgrad_cli.render.numbers import column, stored
 from convgrad_cli.render.palette import ROLES, heat, role
 from convgrad_cli.render.stage import SIGNS
 from convgrad_cli.render.style import Style
-from convgrad_cli.report import Report, TensorData
+from convgrad_cli.report import TensorData
 from convgrad_cli.view.light import Light
-from convgrad_cli.view.places import Index, Place, drawn_axes, flat
+from convgrad_cli.view.numbers import Numbers, written
+from convgrad_cli.view.places import Index, drawn_axes
 
 GAP = 3
 FEWEST = 2  # decimals with which a window is drawn where more do not fit
@@ -74,47 +74,75 @@ class Pane:
         return max(len(self.columns) * self.width, len(self.label))
 
 
+class Cell(NamedTuple):
+    """Where on a screen an entry of a tensor is: on `line`, from column `start` to before `stop`."""
+
+    line: int
+    start: int
+    stop: int
+    tensor: str
+    entry: Index
+
+    def moved(self, lines: int, columns: int) -> Cell:
+        return Cell(self.line + lines, self.start + columns, self.stop + columns, self.tensor, self.entry)
+
+
 @dataclass
 class Board:
-    """The lines of a screen and, for a pointer, which cell is where: (line, first column, end, tensor, index)."""
+    """The lines of a screen and, for a pointer, which cell is where."""
 
     lines: list[Text] = field(default_factory=list)
-    cells: list[tuple[int, int, int, str, Index]] = field(default_factory=list)
+    cells: list[Cell] = field(default_factory=list)
 
     def at(self, column: int, line: int) -> tuple[str, Index] | None:
-        found = (cell for cell in self.cells if cell[0] == line and cell[1] <= column < cell[2])
-        return next(((tensor, index) for *_, tensor, index in found), None)
+        found = (cell for cell in self.cells if cell.line == line and cell.start <= column < cell.stop)
+        return next(((cell.tensor, cell.entry) for cell in found), None)
 
 
-def board(report: Report, light: Light, place: Place | None, width: int, height: int, style: Style) -> Board:
+@dataclass(frozen=True)
+class Scene:
+    """What is drawn: numbers, which of them are read and which made of these, and the `pick`-th of their slices."""
+
+    numbers: Numbers
+    read: Light
+    made: Light
+    pick: int
+    style: Style
+
+    def light(self, tensor: str) -> Light:
+        """The one that matters for where a window of the tensor is: what is made, before what is read."""
+        return self.made if tensor in self.made.blocks else self.read
+
+
+def board(scene: Scene, width: int, height: int) -> Board:
     """Both rows within `width` columns and `height` lines; a matrix with no room for all is cut around what is lit."""
-    first = "padded_input" if "padded_input" in report.tensors else "input"
+    tensors = scene.numbers.report.tensors
+    first = "padded_input" if "padded_input" in tensors else "input"
     rows = [
-        [name for name in names if name in report.tensors]
+        [name for name in names if name in tensors]
         for names in (
             (first, "weight", "bias", "output"),
             ("grad_output", "grad_input", "grad_weight", "grad_bias"),
         )
     ]
-    panes = [[_pane(report, name, light, place) for name in names] for names in rows]
+    panes = [[_pane(scene, name) for name in names] for names in rows]
     room = _shares([max(len(pane.rows) for pane in line) for line in panes], height - 3)
-    precision = _precision(panes, width, style.precision)
+    precision = _precision(scene, panes, width)
     drawn = Board()
     for line, most in zip(panes, room, strict=True):
-        _fit(line, width, most, precision, light, place)
-        _draw(line, light, place, drawn, style, precision)
+        _fit(scene, line, width, most, precision)
+        _draw(scene, line, drawn, precision)
         drawn.lines.append(Text())
     del drawn.lines[-1]
     return drawn
 
 
-def _pane(report: Report, name: str, light: Light, place: Place | None) -> Pane:
-    data = report.tensors[name]
-    drawn = drawn_axes(report.spec, name)
+def _pane(scene: Scene, name: str) -> Pane:
+    report = scene.numbers.report
+    data, drawn = report.tensors[name], drawn_axes(report.spec, name)
     count = len(data.shape) - drawn
-    lead = light.lead(name, count, place.pick if place else 0) or (0,) * count
-    if place is not None and place.tensor == name:
-        lead = place.index[:count]
+    light = scene.light(name)
+    lead = light.lead(name, count, scene.pick) or (0,) * count
     pane = Pane(data, lead, drawn, range(0), range(0), slices=max(light.leads(name, count), 1))
     pane.rows, pane.columns = map(range, pane.size)
     return pane
@@ -128,44 +156,31 @@ def _shares(wanted: Sequence[int], room: int) -> list[int]:
     return given
 
 
-def _precision(panes: Sequence[Sequence[Pane]], width: int, precision: int) -> int:
+def _precision(scene: Scene, panes: Sequence[Sequence[Pane]], width: int) -> int:
     """As many decimals as fit without cutting a matrix."""
-    for decimals in range(precision, FEWEST, -1):
+    for decimals in range(scene.style.precision, FEWEST, -1):
         for line in panes:
             for pane in line:
-                pane.width = _cell(pane, decimals)
+                pane.width = _cell(scene, pane, decimals)
         if all(sum(pane.wide for pane in line) + GAP * (len(line) - 1) <= width for line in panes):
             return decimals
-    return min(precision, FEWEST)
+    return min(scene.style.precision, FEWEST)
 
 
-def _numbers(pane: Pane) -> list[float]:
-    data = pane.tensor
-    at = [flat(pane.index(row, c), data.shape) for row in pane.rows for c in pane.columns]
-    return [stored(data.values[i], data.dtype) for i in at]
+def _numbers(scene: Scene, pane: Pane) -> list[float | None]:
+    return [scene.numbers.at(pane.tensor.name, pane.index(row, c)) for row in pane.rows for c in pane.columns]
 
 
-def _written(values: Sequence[float], precision: int) -> list[str]:
-    """The numbers as a column; where that is scientific, as short as it still reads: 6.9e-4."""
-    texts = column(values, precision)
-    if not any("e" in text for text in texts):
-        return texts
-    short = column(values, max(precision - 1, 1))
-    return [
-        "0" if value == 0 else re.sub(r"e\+?(-?)0*(?=\d)", r"e\1", t) for value, t in zip(values, short, strict=True)
-    ]
-
-
-def _cell(pane: Pane, precision: int) -> int:
-    ends = [pane.tensor.summary.minimum, pane.tensor.summary.maximum]
+def _cell(scene: Scene, pane: Pane, precision: int) -> int:
     few = len(pane.rows) * len(pane.columns) <= 1000
-    return max(map(len, _written([*(_numbers(pane) if few else []), *ends], precision))) + 2
+    there = [value for value in _numbers(scene, pane) if value is not None] if few else []
+    return max(map(len, written([*there, *scene.numbers.scale(pane.tensor.name)], precision))) + 2
 
 
-def _fit(line: Sequence[Pane], width: int, most: int, precision: int, light: Light, place: Place | None) -> None:
-    """Cut rows and columns until the panes fit, the widest first, around the cursor or what is lit."""
+def _fit(scene: Scene, line: Sequence[Pane], width: int, most: int, precision: int) -> None:
+    """Cut rows and columns until the panes fit, the widest first, around what is lit."""
     for pane in line:
-        pane.width = _cell(pane, precision)
+        pane.width = _cell(scene, pane, precision)
     whole = [len(pane.columns) for pane in line]
     shown = list(whole)
 
@@ -174,14 +189,16 @@ def _fit(line: Sequence[Pane], width: int, most: int, precision: int, light: Lig
             pane.columns = range(n)
         return sum(pane.wide for pane in line) + GAP * (len(line) - 1)
 
+    lit = [scene.light(pane.tensor.name).reach(pane.tensor.name, pane.lead) for pane in line]
+    runs = [pane.runs(found or (range(1),) * pane.drawn) for pane, found in zip(line, lit, strict=True)]
+    needs = [across[-1] - across[0] + 1 for _, across in runs]
     while total() > width and max(shown) > 1:
+        # What is lit stays as long as anything else can go.
+        spare = [max(n - need, 0) * pane.width for n, need, pane in zip(shown, needs, line, strict=True)]
         widths = [n * pane.width if n > 1 else 0 for n, pane in zip(shown, line, strict=True)]
-        shown[widths.index(max(widths))] -= 1
-    for pane, columns, size in zip(line, shown, whole, strict=True):
-        lit = light.reach(pane.tensor.name, pane.lead)
-        if place is not None and place.tensor == pane.tensor.name:
-            lit = tuple(range(i, i + 1) for i in place.index[len(pane.lead) :])
-        rows, across = pane.runs(lit or (range(1),) * pane.drawn)
+        pick = spare if any(spare) else widths
+        shown[pick.index(max(pick))] -= 1
+    for pane, (rows, across), columns, size in zip(line, runs, shown, whole, strict=True):
         pane.rows = _around(rows, min(most, len(pane.rows)), len(pane.rows))
         pane.columns = _around(across, columns, size)
 
@@ -194,7 +211,7 @@ def _around(run: range, count: int, size: int) -> range:
     return range(start, start + count)
 
 
-def _draw(line: Sequence[Pane], light: Light, place: Place | None, drawn: Board, style: Style, precision: int) -> None:
+def _draw(scene: Scene, line: Sequence[Pane], drawn: Board, precision: int) -> None:
     top = len(drawn.lines)
     tall = max(len(pane.rows) for pane in line) + 1
     texts = [Text() for _ in range(tall)]
@@ -206,40 +223,38 @@ def _draw(line: Sequence[Pane], light: Light, place: Place | None, drawn: Board,
             for i, text in enumerate(texts):
                 text.append(f"{sign if i == 1 else '':^{GAP}}")
             left += GAP
-        _fill(pane, left, top, light, place, drawn, texts, style, precision)
+        drawn.cells += [cell.moved(top, left) for cell in _fill(scene, pane, texts, precision)]
         left += pane.wide
         for text in texts:
             text.pad_right(left - len(text.plain))
     drawn.lines += texts
 
 
-def _fill(
-    pane: Pane, left: int, top: int, light: Light, place: Place | None,
-    drawn: Board, texts: Sequence[Text], style: Style, precision: int,
-) -> None:  # fmt: skip
-    name = pane.tensor.name
-    active = place is not None and place.tensor == name
-    head = (role(pane.tensor.letter) if style.color else RichStyle()) + RichStyle(bold=True, underline=active)
+def _fill(scene: Scene, pane: Pane, texts: Sequence[Text], precision: int) -> list[Cell]:
+    """Write a pane to the ends of the lines; where its cells are."""
+    name, style = pane.tensor.name, scene.style
+    head = (role(pane.tensor.letter) if style.color else RichStyle()) + RichStyle(
+        bold=True, underline=name in scene.made.blocks
+    )
     texts[0].append(pane.label, head)
-    values = _numbers(pane)
-    found = pane.tensor.summary
-    largest = max((abs(v) for v in (found.minimum, found.maximum) if isfinite(v)), default=0.0)
-    written = iter(zip(values, _written([*values, found.minimum, found.maximum], precision), strict=False))
-    for number, row in enumerate(pane.rows):
-        for place_in, c in enumerate(pane.columns):
-            value, text = next(written)
-            index = pane.index(row, c)
-            here = active and place is not None and index == place.index
-            at = left + place_in * pane.width
-            drawn.cells.append((top + 1 + number, at, at + pane.width, name, index))
-            _cell_text(
-                texts[1 + number], text.rjust(pane.width - 2), here, light.holds(name, index),
-                heat(value, largest) if style.color else RichStyle(), pane.tensor.letter, style,
-            )  # fmt: skip
+    values = _numbers(scene, pane)
+    scale = scene.numbers.scale(name)
+    largest = max((abs(value) for value in scale if isfinite(value)), default=0.0)
+    there = iter(written([*(value for value in values if value is not None), *scale], precision))
+    cells = []
+    for number, value in enumerate(values):
+        row, place = divmod(number, len(pane.columns))
+        index = pane.index(pane.rows[row], pane.columns[place])
+        text = ("." if style.ascii else "·") if value is None else next(there)
+        shade = heat(value, largest) if style.color and value is not None else RichStyle()
+        made, read = scene.made.holds(name, index), scene.read.holds(name, index)
+        _cell_text(texts[1 + row], text.rjust(pane.width - 2), made, read, shade, pane.tensor.letter, style)
+        cells.append(Cell(1 + row, place * pane.width, (place + 1) * pane.width, name, index))
+    return cells
 
 
 def _cell_text(line: Text, text: str, here: bool, lit: bool, shade: RichStyle, letter: str, style: Style) -> None:
-    """One number: between arrows where the cursor is, in brackets where it is lit, else plain."""
+    """One number: between arrows where it is made, in brackets where it is read, else plain."""
     if here:
         line.append(f">{text}<", RichStyle(bold=True, reverse=True))
     elif lit:

@@ -10,7 +10,7 @@ from math import prod
 
 from convgrad_cli.geometry.axis import Span
 from convgrad_cli.geometry.formula import LETTERS, Factor
-from convgrad_cli.report import Element
+from convgrad_cli.report import Element, Step
 
 Index = tuple[int, ...]
 Runs = tuple[range, ...]
@@ -49,19 +49,25 @@ class Light:
 
 def light_of(element: Element) -> Light:
     """What an element is made of."""
-    return light({}, factors_of(element))
+    return light(factor for product in element.formula.products for factor in product.factors)
 
 
-def light(named: Mapping[str, Factor], factors: Iterable[Factor] = ()) -> Light:
-    """The light of factors on their own operands, and of those that are `named` on the tensors they are named by."""
+def light(factors: Iterable[Factor]) -> Light:
+    """The light of factors on their own operands."""
     blocks: dict[str, list[Runs]] = {}
-    for tensor, factor in [*((TENSORS[factor.operand], factor) for factor in factors), *named.items()]:
-        blocks.setdefault(tensor, []).append(_runs(factor))
+    for factor in factors:
+        blocks.setdefault(TENSORS[factor.operand], []).append(_runs(factor))
     return Light(blocks)
 
 
-def factors_of(element: Element) -> list[Factor]:
-    return [factor for product in element.formula.products for factor in product.factors]
+def written_to(step: Step) -> Light:
+    """The entries that a step adds to."""
+    return Light({step.tensor: [_runs(factor) for factor in step.writes]})
+
+
+def light_at(tensor: str, index: Index) -> Light:
+    """A single entry."""
+    return Light({tensor: [tuple(range(i, i + 1) for i in index)]})
 
 
 def _runs(factor: Factor) -> Runs:

@@ -15,7 +15,7 @@ ORDER = ("output", "grad_input", "grad_weight", "grad_bias")
 
 @dataclass(frozen=True)
 class Place:
-    """The element under the cursor; `pick` counts the slices of an operand that light up, of which one is drawn."""
+    """The element under the cursor; `pick` counts the slices that light up, of which one is drawn."""
 
     tensor: str
     index: Index

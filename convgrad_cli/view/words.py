@@ -16,7 +16,7 @@ from convgrad_cli.report import Element, Report
 
 BOLD, DIM = RichStyle(bold=True), RichStyle(dim=True)
 ADDED, EXPRESSION = 3, 2  # lines that the numbers of a formula and the formula itself may fill
-KEYS = "arrows move  tab tensor  k s p d x settings  ? help  q quit"
+KEYS = "arrows move  tab tensor  k s p d x settings  space play  ? help  q quit"
 HELP = """\
 arrow keys           move over the matrix        home, end     ends of a row
 tab, shift+tab       next, last tensor           1 2 3 4       y x.grad w.grad b.grad
@@ -26,19 +26,31 @@ c C  channel         i I  in channel of w        b B  sample   z Z  depth
 k K  kernel size up, down        s S  stride up, down       p P  padding up, down
 d D  dilation up, down           x X  input size up, down
 
-mouse: point at a cell of y or of a gradient, click to stay there
+space                play: the kernel's placements one by one
+mouse                point at a cell of y or of a gradient
+click, enter         stay there                  escape        follow the mouse again
+
 Small letters go up, capitals down. What no convolution can have is refused.
 
 >1.00< is where you are, [1.00] what it is made of: slices of x, w and g.
 ? or any other key goes back, q quits."""
 
 
-def heading(report: Report, style: Style) -> list[Text]:
+def layer_line(report: Report, width: int) -> Text:
+    """The layer, and what it runs with where there is room for it."""
+    line = Text().append(report.spec.layer_text(), BOLD)
+    for more in (f"  {report.dtype}", f"  loss = {report.loss}"):
+        if len(line.plain + more) <= width:
+            line.append(more, DIM)
+    if len(line.plain) > width:
+        line.truncate(width - 4)
+        line.append(" ...", BOLD)
+    return line
+
+
+def heading(report: Report, width: int) -> list[Text]:
     """The layer and its settings, each with the key that changes it underlined."""
-    spec = report.spec
-    first = Text(spec.layer_text(), BOLD)
-    first.append(f"  {report.dtype}  loss = {report.loss}", DIM)
-    return [first, settings_line(spec)]
+    return [layer_line(report, width), settings_line(report.spec)]
 
 
 def settings_line(spec: ConvSpec) -> Text:
@@ -59,11 +71,11 @@ def settings_line(spec: ConvSpec) -> Text:
     return line
 
 
-def formula_lines(report: Report, element: Element, width: int, style: Style) -> list[Text]:
+def formula_lines(report: Report, element: Element, width: int, style: Style, pinned: bool = False) -> list[Text]:
     """The element with its number by every route, its expression, and the numbers that are added."""
     tensor = element.tensor
     letter = report.tensors[tensor].letter
-    line = Text(f"{letter}[{','.join(map(str, element.index))}]", _role(letter, style) + BOLD)
+    line = Text().append(f"{letter}[{','.join(map(str, element.index))}]", _role(letter, style) + BOLD)
     dtypes = {route: "float64" if route == "by_hand" else report.dtype for route in element.values}
     values = [stored(value, dtypes[route]) for route, value in element.values.items()]
     for route, text in zip(element.values, column(values, style.precision), strict=True):
@@ -73,6 +85,8 @@ def formula_lines(report: Report, element: Element, width: int, style: Style) ->
         agree = element.agrees
         mark = RichStyle(color=BAD if style.color else None, bold=True)
         line.append("   agree" if agree else "   DIFFER", RichStyle() if agree else mark)
+    if pinned:
+        line.append("   pinned", DIM)
     reason = f"   {element.formula.reason}" if element.formula.reason else ""
     expression = Text(f"= {element.expression}{reason}")
     if style.color:
@@ -82,12 +96,12 @@ def formula_lines(report: Report, element: Element, width: int, style: Style) ->
     told = f"= {numbers}" if numbers else (f"{count:,} terms" if count != 1 else "1 term")
     return [
         line,
-        *_folded(expression, width, EXPRESSION),
-        *_folded(Text(told), width, ADDED, f" ... {count:,} terms"),
+        *folded(expression, width, EXPRESSION),
+        *folded(Text(told), width, ADDED, f" ... {count:,} terms"),
     ]
 
 
-def _folded(text: Text, width: int, most: int, more: str = " ...") -> list[Text]:
+def folded(text: Text, width: int, most: int, more: str = " ...") -> list[Text]:
     """`text` in lines of `width`, at most so many of them; `more` stands where some is left out."""
     parts: list[Text] = []
     rest = text

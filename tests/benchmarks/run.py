@@ -24,6 +24,7 @@ from layers import by_hand
 from measure import Outcome, Settings, machine, write
 from rich.console import Console
 from rich.table import Table
+from suite import suite
 
 BENCHMARKS = {
     "startup": startup,
@@ -34,6 +35,7 @@ BENCHMARKS = {
     "certify": certify,
     "gradcheck": gradcheck,
     "diagnose": diagnose,
+    "suite": suite,
 }
 RESULTS = Path(__file__).with_name("results")
 RUNS = 9

@@ -27,6 +27,20 @@ $ inspect --bias=1
 Option '--bias' does not take a value. Try convgrad inspect --help
 $ doctor layer
 Got unexpected extra argument(s) (layer). Try convgrad doctor --help
+$ explain --speed 2
+--speed is that of --play; add --play, or drop --speed
+$ explain --play --speed 0
+--speed must be from 0.1 to 20 placements a second, not 0
+$ explain --play --speed nan
+--speed must be from 0.1 to 20 placements a second, not nan
+$ explain --play --speed fast
+Invalid value for '--speed': 'fast' is not a number. Try convgrad explain --help
+$ explain --play --at weight:0,0,0,0
+--play shows the whole layer on a full screen; drop --at, or --play
+$ explain --play -f json
+--play shows the whole layer on a full screen; drop --format, or --play
+$ explain --play
+explain --play needs a terminal, and standard input is none; use convgrad explain there
 $ inspect --groups two
 Invalid value for '--groups': 'two' is not a whole number. Try convgrad inspect --help
 $ inspect --seed 1.5
@@ -247,9 +261,9 @@ $ explain --at bias:0
 $ explain --bias --at bias:1
 bias:1 is outside bias of shape 1
 $ inspect -f pdf
---format 'pdf' is not one of table, plain, json, jsonl, csv, markdown, latex, html, junit, github
+--format 'pdf' is not one of table, plain, json, jsonl, csv, markdown, latex, html, svg, png, junit, github
 $ inspect -o out.pdf
---output out.pdf: .pdf is not one of .txt, .json, .jsonl, .csv, .tsv, .md, .tex, .html, .xml; add --format
+--output out.pdf: .pdf is not one of .txt, .json, .jsonl, .csv, .tsv, .md, .tex, .html, .svg, .png, .xml; add --format
 $ inspect -o ''
 --output needs the name of a file, or - for standard output
 $ inspect -o .

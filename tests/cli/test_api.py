@@ -195,6 +195,7 @@ def test_a_report_shows_itself():
         "output 4/4, grad_weight 4/4, grad_input 9/9, grad_bias 1/1>"
     )
     bundle = report._repr_mimebundle_()
+    assert bundle.pop("text/html").startswith("<div><iframe ")  # tests/render/test_notebook.py
     assert bundle == {
         "text/plain": str(report),
         "text/markdown": call("inspect", "--bias", "-f", "markdown").out,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from concurrent.futures import Executor, Future
@@ -220,8 +221,8 @@ def test_the_same_seed_gives_the_same_rows():
 def test_larger_problems_are_sampled_and_it_is_said():
     done = suite("list --max-macs 2000 --sample 5")
     lines = done.out.splitlines()
-    assert [line.endswith("  5 elements of each tensor") for line in lines[1:4]] == [True, False, False]
-    assert lines[-1].endswith("; 1 by a sample of their elements")
+    assert [line.endswith("  5 sampled") for line in lines[1:4]] == [True, False, False]
+    assert lines[-1].endswith("; 1 by a sample of each tensor's elements")
     first, second, _ = rows("list --max-macs 2000 --sample 5")
     assert (first["sampled"], first["verdicts"][0]["elements"], first["conditions"]) == (5, 5, [])
     assert (second["sampled"], second["verdicts"][0]["elements"]) == (0, 36)
@@ -249,7 +250,8 @@ def test_lines_that_cannot_be_read_are_told_and_the_others_done():
     assert done.out.splitlines()[-1].startswith("3 PASS  3 problems")
     errors = done.err.splitlines()
     assert errors[0] == "convgrad: bad:9: 'nonsense' is not a layer; write it as PyTorch does: Conv2d(3, 4, (2, 2))"
-    assert (len(errors), errors[-1]) == (11, "convgrad: 11 more lines cannot be read")
+    assert (len(errors), errors[10]) == (12, "convgrad: 11 more lines cannot be read")
+    assert errors[11] == "convgrad: 21 lines could not be read, as told above, and have no result"
     assert suite("bad -q --target mine.py::wrong").status == 1
 
 
@@ -277,6 +279,17 @@ def test_the_suffix_of_a_file_decides_the_format():
 
 def test_quiet_hides_notes_alone():
     assert suite("list --match one -q").err == ""
+
+
+def test_a_label_too_long_for_the_terminal_has_its_numbers_below():
+    long = "a name of more than thirty-eight columns"
+    Path("long").write_text(f'ic1ih3oc1kh2n"short" ic1ih3oc1kh2n"{long}"\n')
+    shown = terminal("suite", "long", "-q", "--conditions", "none", columns=80)
+    head, one, two, numbers, *_ = (line.rsplit("\r")[-1] for line in shown.lines)
+    assert (two, head.index("problem"), one.startswith("PASS        short ")) == (f"PASS        {long}", 12, True)
+    assert re.fullmatch(r"  [\d.]+ x bound, [\d.]+ s", numbers)
+    wide = terminal("suite", "long", "-q", "--conditions", "none", columns=100).lines
+    assert wide[2].rsplit("\r")[-1].startswith(f"PASS        {long}  ")
 
 
 def test_nothing_is_wider_than_the_terminal():
@@ -325,6 +338,9 @@ def test_resume_also_with_jobs_and_an_empty_file():
 NO_LAYER = "is not a layer; write it as PyTorch does: Conv2d(3, 4, (2, 2))"
 MISTAKES = {
     "nofile": "nofile: No such file or directory",
+    "mine.py::right": "mine.py::right: No such file or directory; code is named with --target",
+    "ic1ih3oc1kh2": "ic1ih3oc1kh2: No such file or directory; lists are files, and one layer is for "
+    "convgrad check --layer, or comes through standard input: -",
     "deep": "deep is a directory; name the files in it",
     "/dev/null": "/dev/null is no regular file; send it through standard input: -",
     "empty": "empty has no problem in it; one is such as ic16ih8oc32oh8kh3ph1, a line each",
@@ -352,7 +368,8 @@ MISTAKES = {
     "list --target nomine.py::f": "nomine.py does not exist; check the name",
     "list --target mine.py::nof": "mine.py has no nof; it has right, wrong, no_groups",
     "list --only w": "--only and --rows choose elements, and a suite shows none; drop them",
-    "list -f svg": "--format 'svg' is not one of table, plain, json, jsonl, csv, markdown, latex, html, junit, github",
+    "list -f svg": "--format svg has no lines for a suite; it can be table, plain, json, jsonl, csv, markdown, latex, "
+    "html, junit, github",
     "list --resume": "--resume goes on with a file of results; name it with --results",
     "list --results no/found": "--results no/found: there is no directory FOLDER/no",
     "list --results /dev/full": "--results /dev/full is no regular file, and --resume could not read it; name a file",

@@ -205,3 +205,18 @@ def test_what_a_list_holds_cannot_write_to_a_terminal():
     found = read("\x1b[31mred\x1b[0m\n--\x1b[2J=1 " + ONE)
     assert len(told(found)) == 2
     assert "\x1b" not in "".join(message for message, _ in told(found))
+
+
+def test_a_name_in_quotes_may_have_spaces():
+    found = list(read_problems(['ic1ih3oc1kh2n"one two"  ic1ih4oc1kh2n"three"'], "list", dict))
+    assert [one.name for one in found] == ["one two", "three"]
+    assert read_layer(found[0].text).name == "one two"
+
+
+def test_what_has_no_name_is_called_by_what_tells_it_from_others():
+    logged = "onednn_verbose,v1,primitive,exec,cpu,convolution,jit,backward_data,src:f32,,,mb2_ic4oc4_ih6oh6kh3ph1,0.1"
+    lines = ["./bin/MIOpenDriver conv -n 2 -c 4 -H 3 -W 3 -k 2 -y 1 -x 1", logged, "Conv1d(2, 3, 2)"]
+    names = ["conv -n 2 -c 4 -H 3 -W 3 -k 2 -y 1 -x 1", "backward_data mb2_ic4oc4_ih6oh6kh3ph1", "Conv1d(2, 3, 2)"]
+    found = list(read_problems(lines, "list", dict))
+    assert [one.name for one in found] == names
+    assert [one.text for one in found] == lines

@@ -430,6 +430,13 @@ def test_a_fork_that_outlives_the_function_does_not_keep_us_waiting(written):
     assert time.monotonic() - start < 5
 
 
+def test_a_fork_that_returns_as_well_gives_no_second_answer(written):
+    target = written("import os\nos.fork()\nf.calls = getattr(f, 'calls', 0) + 1\nreturn x * f.calls, w, None")
+    operands = integer_operands(SMALL)
+    for number in (1, 2, 3):
+        assert torch.equal(target.run(SMALL, operands).gradients.input, operands.input * number)
+
+
 def test_a_hanging_import_counts_too(written):
     target = written("pass", head="while True: pass", timeout=1)
     assert "gave no answer in 1 s" in refusal(target)

@@ -17,7 +17,7 @@ from convgrad_cli.render.markup import tag
 ALL = [*NAMES, *CHECKS]
 ATTRIBUTES = {
     "aria-hidden", "aria-label", "aria-labelledby", "aria-live", "charset", "class", "content", "data-at", "data-copy",
-    "hidden", "http-equiv", "id", "lang", "name", "role", "scope", "tabindex", "type",
+    "hidden", "http-equiv", "id", "lang", "name", "open", "role", "scope", "tabindex", "type",
 }  # fmt: skip
 VOID = {"meta", "input", "br"}
 

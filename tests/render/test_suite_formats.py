@@ -39,12 +39,12 @@ def test_the_table_has_a_line_a_problem_and_says_what_is_wrong():
     lines = shown("table").splitlines()
     assert lines[0].split() == ["problem", "x", "bound", "seconds"]
     assert lines[1].split() == ["PASS", "right", "0.5", "0.031"]
-    assert lines[2].split(None, 4) == ["PASS", "g2ic2oc4ih6iw5kh3ph1", "0.25", "1.500", "64 elements of each tensor"]
+    assert lines[2].split(None, 4) == ["PASS", "g2ic2oc4ih6iw5kh3ph1", "0.25", "1.500", "64 sampled"]
     assert lines[3].split() == ["FAIL", "wrong", "inf", "0.000"]
     assert lines[4:6] == ["  the formula is wrong", f"  {AGAIN}"]
     assert [line.split()[0] for line in lines if re.match(r"[A-Z]+ +\S", line)] == [one.verdict for one in ROWS]
     total = f"2 PASS, {COUNTS['FAIL']} FAIL, 1 SUSPECT, 1 MISTRUSTED, 1 ERROR  {len(ROWS)} problems in 2.0 s"
-    assert lines[-2].startswith(f"{total}, {len(ROWS) / 2:g} a second; 1 by a sample of their elements")
+    assert lines[-2].startswith(f"{total}, {len(ROWS) / 2:g} a second; 1 by a sample of each tensor's elements")
     assert lines[-1].startswith("not PASS: wrong, doubt, zeros, silent, ")
     assert lines[-1].endswith(f", and {len(ROWS) - 12} more")
 
@@ -60,7 +60,7 @@ def test_what_was_done_before_counts_and_says_so():
     for one in ROWS[:2]:
         tally.add(one)
     assert "".join(RENDERERS["table"](iter(()), tally, Style())).splitlines()[-1] == (
-        "2 PASS  2 of 3 problems in 4.0 s; 2 were done before; 1 by a sample of their elements"
+        "2 PASS  2 of 3 problems in 4.0 s; 2 were done before; 1 by a sample of each tensor's elements"
     )
 
 

@@ -256,3 +256,19 @@ def test_small_numbers_that_are_dropped_and_small_ones_that_are_added_are_seen(d
     assert one(verdict_on(target, dtype=dtype), "weight").reason.startswith("small numbers come back as 0: ")
     target = Wrapped(lambda s, operands, call, a: TORCH.run(s, operands.map(lambda t: t + 1e-12), call))
     assert verdict_on(target, dtype=dtype).verdict == "FAIL"
+
+
+def test_saved_numbers_outside_their_bounds_are_counted_and_explained_only_where_that_shows():
+    spec = make_spec(in_channels=3, out_channels=2, input_size=6, kernel_size=3)
+    operands = operands_of(spec, "normal", torch.float32, 0)
+    right = TORCH.run(spec, operands).gradients.weight
+    one = right.clone()
+    one[0, 1, 2, 0] *= 1 + 1e-3
+    said = {}
+    for name, saved in (("one", one), ("half", right.half().float()), ("tf32", right * (1 + 2.0**-13))):
+        target = Wrapped(lambda *_, saved=saved: Answer(Gradients(weight=saved)), callable=False)
+        said[name] = next(j.reason for j in examine(spec, operands, target).judged)
+    outside = "of 54 elements are proved outside the rounding bound"
+    assert said["one"] == "1 of 54 elements is proved outside the rounding bound"
+    assert said["half"].endswith(f"{outside}; all results have no more than 11 bits, as if rounded to float16")
+    assert said["tf32"].endswith(f"{outside}; operands rounded to TF32 would explain it")

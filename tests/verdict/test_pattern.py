@@ -45,6 +45,12 @@ def test_what_is_right_is_named_where_that_is_shorter():
     assert pattern(SPEC, "weight", wrong) == "all but kernel row 1, kernel column 1"
 
 
+def test_a_single_right_one_is_chance():
+    wrong = mask("weight", ...)
+    wrong[0, 0, 0, 0] = False
+    assert pattern(SPEC, "weight", wrong) == "nearly every element"
+
+
 def test_nothing_wrong_is_nothing_said():
     assert pattern(SPEC, "weight", mask("weight")) == ""
 

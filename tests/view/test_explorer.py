@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from convgrad_cli.commands.arguments import problem_from
-from convgrad_cli.commands.inspect import inspect_changed, inspect_problem
+from convgrad_cli.commands.inspect import changed, inspect_problem
+from convgrad_cli.commands.play import played
 from convgrad_cli.render.style import Style
-from convgrad_cli.view.explorer import Explorer, start
+from convgrad_cli.view.explorer import Explorer, Lab, start
 from convgrad_cli.view.light import TENSORS
 
 LAYERS = {
@@ -26,16 +29,22 @@ PLAIN = Style()
 
 def explorer(**options) -> Explorer:
     problem = problem_from(None, options)
-    return start(lambda report, changes: inspect_changed(problem, report.spec, changes), inspect_problem(problem))
+    lab = Lab(
+        inspect=lambda report, changes, tell: inspect_problem(changed(problem, report.spec, changes), tell),
+        play=lambda report: played(changed(problem, report.spec, {}), report),
+    )
+    return start(lab, inspect_problem(problem))
 
 
-def text(shown: Explorer, width: int = 80, height: int = 24) -> str:
+def text(shown: Any, width: int = 80, height: int = 24) -> str:
     return "\n".join(line.plain.rstrip() for line in shown.screen(width, height, PLAIN).lines)
 
 
-def pressed(shown: Explorer, *keys: str) -> Explorer:
+def pressed(shown: Any, *keys: str) -> Any:
     for key in keys:
         shown = shown.pressed(key)
+        if isinstance(shown, Explorer) and shown.wanted:
+            shown = shown.answered(shown.wanted, shown.computed(lambda share: None))
     return shown
 
 
@@ -93,7 +102,7 @@ w.grad[0,0,0,1]   autograd 16   by hand 16   agree
 
 
 
-arrows move  tab tensor  k s p d x settings  ? help  q quit
+arrows move  tab tensor  k s p d x settings  space play  ? help  q quit
 """
 
 
@@ -140,15 +149,15 @@ def test_tab_goes_round_all_tensors():
 )
 def test_settings_change_live_and_back(key, said):
     before = explorer(input_size=4, kernel_size=2)
-    after = before.pressed(key)
+    after = pressed(before, key)
     assert said in text(after)
     assert after.report.exit_code == 0
-    assert text(after.pressed(key.upper())) == text(before)
+    assert text(pressed(after, key.upper())) == text(before)
 
 
 def test_what_no_convolution_can_have_is_refused_and_nothing_changes():
     before = explorer(input_size=3, kernel_size=3)
-    after = before.pressed("k")
+    after = pressed(before, "k")
     assert after.report is before.report
     assert after.said == (
         "kernel 4x4 does not fit input 3x3 (padding 0x0, dilation 1x1): output would be 0x0; "
@@ -156,7 +165,7 @@ def test_what_no_convolution_can_have_is_refused_and_nothing_changes():
     )
     assert "kernel 4x4 does not fit" in text(after)
     assert "does not fit" not in text(after.pressed("right"))
-    assert before.pressed("S").said == "--stride must be 1 or more, not 0"
+    assert pressed(before, "S").said == "--stride must be 1 or more, not 0"
     assert "no bias" in before.pressed("4").said
 
 

@@ -73,26 +73,8 @@ function addEvents(stage) {
   });
 }
 
-/** Copy the text of an element; where the browser refuses, leave it selected. */
-async function copy(button) {
-  const shown = document.getElementById(button.dataset.copy);
-  const label = button.textContent;
-  try {
-    await navigator.clipboard.writeText(shown.textContent);
-    button.textContent = "Copied";
-    setTimeout(() => (button.textContent = label), 1500);
-  } catch {
-    shown.closest("details").open = true;
-    getSelection().selectAllChildren(shown);
-  }
-}
-
 let walk;
 document.body.classList.add("live");
-for (const button of document.querySelectorAll("[data-copy]")) {
-  button.hidden = false;
-  button.addEventListener("click", () => copy(button));
-}
 if (readout) {
   for (const tensor of Object.values(tensors)) {
     tensor.largest = Math.max(0, ...tensor.slices.flatMap((slice) => slice.texts.map((text) => Math.abs(Number(text)))).filter(Number.isFinite));
