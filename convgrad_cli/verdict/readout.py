@@ -21,11 +21,12 @@ from convgrad_cli.geometry.spec import ConvSpec, Sizes
 from convgrad_cli.tensors.index import index_at
 from convgrad_cli.tensors.operands import Operands, Tensor
 from convgrad_cli.verdict.bounds import BITS
-from convgrad_cli.verdict.faults import Bench
+from convgrad_cli.verdict.faults import Asked, Bench
 from convgrad_cli.verdict.mistake import FACTORS
 
 MOST_CALLS = 300
 MOST_SECONDS = 4.0
+ROUNDED = 1e-4  # of a sum: weights are read to six digits
 LISTED = 4  # terms written one by one
 
 Term = tuple[Sizes, ...]  # the entry of each factor
@@ -68,7 +69,19 @@ def recover(bench: Bench, spec: ConvSpec, name: str) -> Recovered:
             best = rank, told
     if best is None:
         raise NotRead("term by term it is right: what is wrong shows only on full operands")
+    if name != "output":
+        _require_sum(asked, name, best[1].index, found.get(best[1].index, {}))
     return best[1]
+
+
+def _require_sum(asked: Asked, name: str, index: Sizes, terms: Terms) -> None:
+    """Raise NotRead unless the terms add up to what the code gave on other numbers."""
+    tensors = [getattr(asked.operands, operand) for operand in _factors(name)]
+    parts = [
+        weight * prod(float(t[entry]) for t, entry in zip(tensors, term, strict=True)) for term, weight in terms.items()
+    ]
+    if not abs(sum(parts) - float(asked.actual[name][index])) <= ROUNDED * max(1.0, sum(map(abs, parts))):
+        raise NotRead("they do not add up to what it gives on other numbers: it is not bilinear")
 
 
 def _right(spec: ConvSpec, name: str, index: Sizes) -> dict[Term, float]:
