@@ -164,6 +164,7 @@ class _Process:
                 start_new_session=True,  # Ctrl-C is for the process that was started by hand
             )
         self._connection = Connection(ours.detach())
+        self._closing = threading.Lock()  # by the thread that asks and by the one that ends the run, at once
 
     def ask(self, question: Any) -> tuple[bool, Any]:
         try:
@@ -178,7 +179,8 @@ class _Process:
     def end(self, *, kill: bool = True) -> None:
         if kill:
             end_group(self._process)
-        self._connection.close()
+        with self._closing:
+            self._connection.close()
 
 
 def serve() -> None:
