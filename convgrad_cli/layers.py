@@ -20,7 +20,8 @@ class LayerRow:
 
     `verdicts` are on the gradients that autograd left there, `reason` says why they are not all PASS, `seconds` is the
     time that judging them took,
-    `nonfinite` where NaN and infinities in them came from.
+    `nonfinite` where NaN and infinities in them came from;
+    `output_finite`: whether the output has none.
     """
 
     name: str
@@ -32,6 +33,7 @@ class LayerRow:
     verdicts: tuple[Verdict, ...] = ()
     seconds: float = 0.0
     nonfinite: NonFinite | None = None
+    output_finite: bool = True
 
     @property
     def ratio(self) -> float | None:

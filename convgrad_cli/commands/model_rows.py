@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -25,7 +25,35 @@ def row_of(use: Use, arithmetic: str) -> LayerRow:
     verdict, reason, verdicts = _judged(use, arithmetic, dtype)
     odd = nonfinite(use.spec, use.operands, use.gradients.named(), looked=LOOKED)
     seconds = perf_counter() - begun
-    return LayerRow(use.name, use.place, use.spec, dtype, verdict, reason, verdicts, seconds, odd)
+    return LayerRow(use.name, use.place, use.spec, dtype, verdict, reason, verdicts, seconds, odd, use.output_finite)
+
+
+def where_first(rows: Sequence[LayerRow]) -> tuple[str, ...]:
+    """Where in the model the first NaN or infinity appears: in the forward pass, or else in the backward pass."""
+    before = ""
+    for row in rows:
+        odd = _odd_operands(row)
+        if "weight" in odd or "bias" in odd:
+            return (f"the first NaN or infinity of the forward pass is in the parameters of {row.name}",)
+        if "input" in odd:
+            made = (
+                f"what {before} gives is finite, so it is made between the two" if before else "before any convolution"
+            )
+            return (f"the first NaN or infinity of the forward pass is in x of {row.name}: {made}",)
+        if not row.output_finite:
+            return (f"the first NaN or infinity of the forward pass is made by {row.name}, in the sums of its output",)
+        before = row.name
+    for row in reversed(rows):
+        if "grad_output" in _odd_operands(row):
+            return (
+                f"the forward pass is finite up to y of {before}; the first NaN or infinity of the backward pass is in "
+                f"the g that arrives at {row.name}",
+            )
+    return ()
+
+
+def _odd_operands(row: LayerRow) -> set[str]:
+    return {name for name, *_ in row.nonfinite.counts} if row.nonfinite else set()
 
 
 def row_from(told: Mapping[str, Any]) -> LayerRow:

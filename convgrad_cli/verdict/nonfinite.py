@@ -84,9 +84,15 @@ def _first(found: Formula, mask: Tensor) -> Term | None:
     return found.term(int(mask.int().argmax())) if bool(mask.any()) else None
 
 
+def is_finite(tensor: Tensor) -> bool:
+    """Whether no entry is NaN or infinite."""
+    # A sum is finite only if every entry is, and it needs no tensor of booleans.
+    return bool(tensor.sum(dtype=torch.float64).isfinite()) or bool(tensor.isfinite().all())
+
+
 def first_odd(tensor: Tensor, count: int) -> tuple[int, int, list[tuple[int, ...]]]:
     """How many entries are NaN and how many infinite, and the indices of the first `count` of them."""
-    if bool(tensor.sum(dtype=torch.float64).isfinite()):  # cheaper than a tensor of booleans, and never wrong about it
+    if is_finite(tensor):
         return 0, 0, []
     nans, infinities = tensor.isnan(), tensor.isinf()
     flat = (nans | infinities).flatten().nonzero()[:count, 0].tolist()
