@@ -121,3 +121,55 @@ class Check:
     unchecked: tuple[str, ...] = ()
     classes: tuple[Finding, ...] = ()
     diagnosis: Diagnosis | None = None
+
+
+@dataclass(frozen=True)
+class ReachedTensor:
+    """That an entry has a part in `elements` of the `of` elements of `tensor`; `terms` are its first ones there."""
+
+    tensor: str
+    elements: int
+    of: int
+    terms: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OddEntry:
+    """An entry of an operand that is not finite, and what it reaches.
+
+    `given` is the finite number that stood there before a cast to the operand's dtype, where that is why.
+    """
+
+    operand: str
+    index: tuple[int, ...]
+    value: float
+    given: float | None
+    reaches: tuple[ReachedTensor, ...]
+
+
+@dataclass(frozen=True)
+class OddElements:
+    """`count` elements of `tensor` that are not finite for the same `cause`, the first of them at `index`.
+
+    `reason` says in words why that one is, with the numbers. A `cause` of "" stands for those not looked into.
+    """
+
+    tensor: str
+    count: int
+    of: int
+    cause: str
+    index: tuple[int, ...]
+    value: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class NonFinite:
+    """Where NaN and infinities come from: the first entries of operands, how many there are, and what became of them.
+
+    `counts` says for each operand that has some how many of its entries are NaN, how many infinite, and of how many.
+    """
+
+    counts: tuple[tuple[str, int, int, int], ...]
+    entries: tuple[OddEntry, ...]
+    elements: tuple[OddElements, ...]

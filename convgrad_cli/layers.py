@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from convgrad_cli.findings import STATUS, Verdict
+from convgrad_cli.findings import STATUS, NonFinite, Verdict
 from convgrad_cli.geometry.spec import ConvSpec
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ class LayerRow:
     """One run of a convolution in a model: `place` counts them in the order of the forward pass.
 
     `verdicts` are on the gradients that autograd left there, `reason` says why they are not all PASS, `seconds` is the
-    time that judging them took.
+    time that judging them took,
+    `nonfinite` where NaN and infinities in them came from;
+    `output_finite`: whether the output has none.
     """
 
     name: str
@@ -30,6 +32,8 @@ class LayerRow:
     reason: str
     verdicts: tuple[Verdict, ...] = ()
     seconds: float = 0.0
+    nonfinite: NonFinite | None = None
+    output_finite: bool = True
 
     @property
     def ratio(self) -> float | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from convgrad_cli.errors import DIFFERS, OK, REFUSED, UNDECIDED
-from convgrad_cli.findings import STATUS, Check, Diagnosis, Finding, Verdict
+from convgrad_cli.findings import STATUS, Check, Diagnosis, Finding, NonFinite, Verdict
 from convgrad_cli.geometry.formula import Factor, Formula
 from convgrad_cli.geometry.spec import ConvSpec
 
@@ -261,6 +261,7 @@ class Report:
     check: Check | None = None
     steps: tuple[Step, ...] = ()
     second_order: str = ""
+    nonfinite: NonFinite | None = None
 
     @property
     def exit_code(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any, overload
 import torch
 
 from convgrad_cli import __version__
-from convgrad_cli.commands.model_rows import row_of
+from convgrad_cli.commands.model_rows import row_of, where_first
 from convgrad_cli.layers import LayerRow, ModelReport
 from convgrad_cli.models.capture import Capture
 from convgrad_cli.models.use import Use
@@ -64,7 +64,7 @@ class Layers(Sequence[LayerRow]):
             device=str(first.device),
             parameters=sum(parameter.numel() for parameter in parameters),
             rows=tuple(self._rows),
-            notes=self._notes,
+            notes=(*where_first(self._rows), *self._notes),
             seconds=self._seconds,
         )
 

@@ -25,6 +25,7 @@ from convgrad_cli.verdict.choices import choose_arithmetic, choose_conditions, c
 from convgrad_cli.verdict.diagnose import diagnose, grade
 from convgrad_cli.verdict.examine import Examination, examine
 from convgrad_cli.verdict.faults import Bench
+from convgrad_cli.verdict.nonfinite import first_odd
 from convgrad_cli.verdict.second_order import examine_second
 
 SMALL = 10**4  # entries up to which the operands are part of the report
@@ -142,13 +143,16 @@ def _report(problem: Problem, operands: Operands, target: Target, check: Check, 
 
 
 def _require_finite(operands: Operands) -> None:
-    given = [("x", operands.input), ("w", operands.weight), ("g", operands.grad_output)]
+    names = {"x": operands.input, "w": operands.weight, "b": operands.bias, "g": operands.grad_output}
     if operands.cotangents is not None:
         second = operands.cotangents
-        given += [("ggx", second.input), ("ggw", second.weight)]
-        given += [] if second.bias is None else [("ggb", second.bias)]
-    for letter, tensor in given:
-        if not bool(tensor.isfinite().all()):
+        names |= {"ggx": second.input, "ggw": second.weight, "ggb": second.bias}
+    for letter, tensor in names.items():
+        nans, infinities, places = (0, 0, []) if tensor is None else first_odd(tensor, 1)
+        if places:
+            at = f"{letter}[{','.join(map(str, places[0]))}]"
+            first = at if nans + infinities == 1 else f"the first of {nans + infinities:,} at {at}"
             raise ConvGradError(
-                f"{letter} has NaN or infinities, which no bound can judge; give finite numbers, or see `inspect`"
+                f"{letter} has NaN or infinities ({first}), which no bound can judge; give finite numbers; "
+                "`convgrad inspect` says what they do to each gradient"
             )

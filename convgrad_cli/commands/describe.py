@@ -91,16 +91,6 @@ def element(
     )
 
 
-def overflow_note(operand: str, count: int, first: tuple[int, ...], value: float, dtype: torch.dtype) -> str:
-    """That `count` elements of a gradient or output overflowed, the first of them `value` by hand."""
-    name = operand if operand == "output" else f"{LETTERS[operand]}.grad"
-    kind = str(dtype).removeprefix("torch.")
-    return (
-        f"{name} overflows {kind} at {count:,} of its elements, first {LETTERS[operand]}[{','.join(map(str, first))}], "
-        f"{value:.6g} by hand: infinite is the right answer there, and agrees"
-    )
-
-
 def slice_lines(found: Formula) -> list[str]:
     """`= ` and the expression, broken before a `+` where it is too long for a line."""
     lines = [f"= {found.products[0]}" if found.products else "= 0"]

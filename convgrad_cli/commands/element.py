@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from itertools import islice
-from math import isfinite, isinf, prod
+from math import prod
 
 import torch
 
-from convgrad_cli.commands.describe import element, overflow_note, plain_number, slice_lines, tensor_data
+from convgrad_cli.commands.describe import element, plain_number, slice_lines, tensor_data
 from convgrad_cli.commands.inspect import operands_by_name, setting
+from convgrad_cli.commands.nonfinite import element_nonfinite
 from convgrad_cli.geometry.axis import Span
 from convgrad_cli.geometry.derivation import formula
 from convgrad_cli.geometry.formula import LETTERS, Factor, Formula
@@ -62,15 +63,11 @@ def element_story(problem: Problem, operand: str, index: tuple[int, ...], *, aut
             _values(spec, told, problem.dtype),
         ),
         comparisons=(_one(told),) if judged else (),
-        notes=(*problem.notes, *operands.notes, *_overflow(operand, told, operands.weight.dtype)),
+        notes=(*problem.notes, *operands.notes),
+        nonfinite=None
+        if problem.second_order
+        else element_nonfinite(spec, operand, index, operands, next(iter(values.values())), problem.sources),
     )
-
-
-def _overflow(operand: str, told: Element, dtype: torch.dtype) -> tuple[str, ...]:
-    actual, value = told.values.get("autograd", 0.0), told.values["by_hand"]
-    if told.agrees and isinf(actual) and isfinite(value):
-        return (overflow_note(operand, 1, told.index, value, dtype),)
-    return ()
 
 
 def _why(problem: Problem, operand: str, found: Formula, met: Formula, name: str) -> Passage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import chain, zip_longest
 from typing import Any
@@ -11,7 +11,8 @@ import torch
 
 from convgrad_cli import __version__
 from convgrad_cli.commands.arguments import problem_from
-from convgrad_cli.commands.describe import element, overflow_note, plain_number, tensor_data
+from convgrad_cli.commands.describe import element, plain_number, tensor_data
+from convgrad_cli.commands.nonfinite import nonfinite
 from convgrad_cli.geometry.derivation import require_tellable
 from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.geometry.spec import ConvSpec
@@ -72,9 +73,10 @@ def inspect_problem(problem: Problem, progress: Callable[[float], None] | None =
             *problem.notes,
             *_tf32_note(problem, device),
             *operands.notes,
-            *_overflow_notes(torchs, judgements, exact),
             *([short] if short else []),
         ),
+        # Entries of the second order come from sums of two kinds, whose terms are not told apart.
+        nonfinite=None if problem.second_order else nonfinite(spec, operands, torchs.named(), problem.sources),
     )
 
 
@@ -100,19 +102,6 @@ def _tf32_note(problem: Problem, device: torch.device) -> tuple[str, ...]:
     if device.type != "cuda" or problem.dtype != "float32":
         return ()
     return ("TF32 was off for this run; torch's own default on CUDA rounds float32 inputs of convolutions to 11 bits",)
-
-
-def _overflow_notes(
-    torchs: Gradients, judgements: Mapping[str, Judgement], exact: Mapping[str, torch.Tensor]
-) -> Iterator[str]:
-    """Where infinities agree with the finite values by hand, as the largest number of the dtype is passed."""
-    for name, actual in torchs.named().items():
-        if actual.sum().isfinite():  # cheaper than a tensor of booleans, and never wrong about a finite sum
-            continue
-        places = (actual.isinf() & exact[name].isfinite() & (judgements[name].difference == 0)).nonzero()
-        if len(places):
-            first = tuple(places[0].tolist())
-            yield overflow_note(name, len(places), first, float(exact[name][first]), actual.dtype)
 
 
 def judge_parts(

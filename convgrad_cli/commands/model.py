@@ -15,7 +15,7 @@ import numpy
 
 from convgrad_cli import __version__
 from convgrad_cli.commands.model_options import ModelOptions, ModelSettings, model_settings
-from convgrad_cli.commands.model_rows import row_from
+from convgrad_cli.commands.model_rows import row_from, where_first
 from convgrad_cli.errors import ConvGradError
 from convgrad_cli.gradients.channel import Block
 from convgrad_cli.gradients.process import Worker
@@ -34,6 +34,7 @@ def model_report(asked: ModelOptions, progress: Callable[[float], None] | None =
     """The ModelReport of `convgrad model`; `progress` is called with the share done, from 0 to 1."""
     settings, begun, rows = model_settings(asked), perf_counter(), list[LayerRow]()
     facts = _run(settings, lambda news: rows.append(row_from(news["row"])), progress)
+    ordered = tuple(sorted(rows, key=lambda row: row.place))
     return ModelReport(
         version=__version__,
         target=settings.name,
@@ -45,8 +46,8 @@ def model_report(asked: ModelOptions, progress: Callable[[float], None] | None =
         parameters=facts["parameters"],
         loss=LOSSES.get(asked.loss, f"{asked.loss}(y)"),
         loss_value=facts["loss_value"],
-        rows=tuple(sorted(rows, key=lambda row: row.place)),
-        notes=(facts["ran"], *facts["notes"]),
+        rows=ordered,
+        notes=(facts["ran"], *where_first(ordered), *facts["notes"]),
         seconds=perf_counter() - begun,
     )
 

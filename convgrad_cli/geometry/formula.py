@@ -52,6 +52,19 @@ class Factor:
                 runs.append(range(part, part + 1))
         return every(*runs)
 
+    def entry(self, number: int) -> tuple[int, ...]:
+        """The index of one entry, counted in that order."""
+        found: list[int] = []
+        dimension = len(self.spans)
+        for part in reversed(self.index):
+            if isinstance(part, Span):
+                dimension -= 1
+                number, at = divmod(number, part.count)
+                found.append(part.indices[-1 - at if dimension in self.flip else at])
+            else:
+                found.append(part)
+        return tuple(reversed(found))
+
     def __str__(self) -> str:
         shown = list(self.index)
         while isinstance(shown[-1], Whole):
@@ -100,6 +113,14 @@ class Formula:
             operands = [factor.operand for factor in product.factors]
             for indices in product.terms():
                 yield tuple(zip(operands, indices, strict=True))
+
+    def term(self, number: int) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """One of `terms`, at once."""
+        for product in self.products:
+            if number < product.count:
+                return tuple((factor.operand, factor.entry(number)) for factor in product.factors)
+            number -= product.count
+        raise IndexError(number)
 
     def __str__(self) -> str:
         return " + ".join(map(str, self.products)) or "0"

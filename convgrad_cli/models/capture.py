@@ -7,10 +7,10 @@ output, whatever is later done to it in place.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -19,10 +19,9 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from convgrad_cli.errors import SpecError
-from convgrad_cli.geometry.spec import ConvSpec
-from convgrad_cli.gradients.gradients import Gradients
+from convgrad_cli.models.run import Run
 from convgrad_cli.models.use import FUNCTIONS, Use, spec_of
-from convgrad_cli.tensors.operands import Operands, Tensor
+from convgrad_cli.tensors.operands import Tensor
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -43,7 +42,8 @@ class Capture(TorchFunctionMode):
         self._inside: list[str] = []  # the modules that are running, the innermost last
         self._runs: Counter[str] = Counter()
         self._without: list[str] = []  # runs that nobody asks a gradient of
-        self._waiting: list[_Run] = []
+        self._twice: list[str] = []  # runs whose gradients were differentiated before all had come
+        self._waiting: list[Run] = []
         self._place = 0
         self._hooks = ExitStack()
 
@@ -53,7 +53,11 @@ class Capture(TorchFunctionMode):
         return self._place
 
     def __enter__(self) -> Capture:
+        if "torch._dynamo" in sys.modules:  # what it has compiled could not be seen
+            self._hooks.enter_context(torch.compiler.set_stance("force_eager"))
         for module in self._names:
+            if isinstance(module, torch.jit.ScriptModule):
+                continue
             # Before hooks that are there already, and after them: what they call belongs to the module too.
             self._hooks.callback(module.register_forward_pre_hook(self._enter, prepend=True).remove)
             self._hooks.callback(module.register_forward_hook(self._leave, always_call=True).remove)
@@ -94,7 +98,7 @@ class Capture(TorchFunctionMode):
             return func(input, weight, bias, *rest, **more)
         views = {key: tensor.view_as(tensor) if tensor.requires_grad else tensor for key, tensor in operands.items()}
         output = func(views["input"], views["weight"], views.get("bias"), *rest, **more)
-        run = _Run(name, self._place, spec, {key: tensor.detach() for key, tensor in operands.items()}, self._done)
+        run = Run(name, self._place, spec, {key: tensor.detach() for key, tensor in operands.items()}, self._done)
         self._place += 1
         self._waiting.append(run)
         run.watch(output, {key: view for key, view in views.items() if view.requires_grad})
@@ -103,6 +107,9 @@ class Capture(TorchFunctionMode):
     def _is_foreign(self, name: str, operands: Mapping[str, Tensor]) -> bool:
         """Whether a call is none that can be judged; said, unless it is one without gradients."""
         kinds = {tensor.dtype for tensor in operands.values()}
+        if any(map(torch._C._functorch.is_functorch_wrapped_tensor, operands.values())):
+            self.notes.append(f"{name} is not judged: it runs under torch.func, whose tensors can't be watched")
+            return True
         if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in operands.values()):
             self._without.append(name)
             return True
@@ -123,8 +130,11 @@ class Capture(TorchFunctionMode):
         self._runs[name] += 1
         return name if self._runs[name] == 1 else f"{name}#{self._runs[name]}"
 
-    def _done(self, run: _Run, use: Use) -> None:
+    def _done(self, run: Run, use: Use | None) -> None:
         self._waiting.remove(run)
+        if use is None:
+            self._twice.append(run.name)
+            return
         # What is computed here is no part of the model, whatever mode it runs in.
         with torch._C.DisableTorchFunction(), torch.no_grad():
             self._each(use)
@@ -136,48 +146,31 @@ class Capture(TorchFunctionMode):
         self._inside.pop()
 
     def _say_what_is_missing(self) -> None:
-        left = [run.name for run in self._waiting]
+        left = [run.name for run in self._waiting if not run.started]
+        part = [run.name for run in self._waiting if run.started]
+        compiled = [name or type(m).__name__ for m, name in self._names.items() if _is_compiled(m)]
+        if compiled:
+            self.notes.append(f"{_listed(compiled)} ran without torch.compile, behind which no layer can be seen")
+        scripted = [name for m, name in self._names.items() if isinstance(m, torch.jit.ScriptModule)]
+        if scripted:
+            self.notes.append(f"{_listed(scripted)}: TorchScript, whose layers can't be seen; not judged")
+        if self._twice:
+            self.notes.append(f"{_listed(self._twice)}: not judged, as gradients of gradients were added to its own")
         if left:
             self.notes.append(f"no gradient reached {_listed(left)}: the loss does not depend on what they give")
+        if part:
+            self.notes.append(f"{_listed(part)}: not judged, as no backward pass left all gradients")
         if self._without:
-            self.notes.append(f"{_listed(self._without)} ran where nothing asks for a gradient, and is not judged")
+            self.notes.append(f"{_listed(self._without)}: not judged, as nothing asks for a gradient there")
         ran = {name.partition("#")[0] for name in self._runs}
         layers = [(name or type(m).__name__) for m, name in self._names.items() if isinstance(m, CONVOLUTIONS)]
-        unused = [name for name in layers if name not in ran]
+        unused = [name for name in layers if name not in ran and name not in scripted]
         if unused:
             self.notes.append(f"{_listed(unused)} did not run")
 
 
-class _Run:
-    """A run of a convolution until all of its gradients have come."""
-
-    def __init__(
-        self, name: str, place: int, spec: ConvSpec, operands: dict[str, Tensor], done: Callable[[_Run, Use], None]
-    ) -> None:
-        self.name, self.place, self.spec, self._done = name, place, spec, done
-        self._operands: dict[str, Tensor] | None = operands  # detached, so that hooks of the graph do not hold it
-        self._wanted: set[str] = set()
-        self._came: dict[str, Tensor] = {}
-
-    def watch(self, output: Tensor, views: Mapping[str, Tensor]) -> None:
-        """Wait for the gradients at the output and at the views."""
-        self._wanted = set(views)
-        for name, tensor in {"grad_output": output, **views}.items():
-            tensor.register_hook(partial(self._take, name))  # type: ignore[no-untyped-call]
-
-    def forget(self) -> None:
-        self._operands, self._came = None, {}
-
-    def _take(self, name: str, grad: Tensor) -> None:
-        if self._operands is None:
-            return
-        self._came[name] = grad.detach()
-        if not self._wanted < set(self._came):
-            return
-        operands, came = ({key: t.cpu() for key, t in found.items()} for found in (self._operands, self._came))
-        self.forget()
-        numbers = Operands(operands["input"], operands["weight"], operands.get("bias"), came.pop("grad_output"))
-        self._done(self, Use(self.name, self.place, self.spec, numbers, Gradients(**came)))
+def _is_compiled(module: nn.Module) -> bool:
+    return "_orig_mod" in module._modules or getattr(module, "_compiled_call_impl", None) is not None
 
 
 def _listed(names: Sequence[str]) -> str:

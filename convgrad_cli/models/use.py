@@ -30,6 +30,7 @@ class Use:
     """One run of a layer, `place` in the order of the forward pass; all tensors are on the CPU.
 
     `gradients` are those of this run alone, though the weight may be shared; one that nobody asked for is missing.
+    `output_finite` says of the output, which is not kept, that it has neither NaN nor infinities.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Use:
     spec: ConvSpec
     operands: Operands
     gradients: Gradients
+    output_finite: bool = True
 
     def tensors(self) -> dict[str, Tensor]:
         """Operands and gradients by the names that a capture has for them."""

@@ -11,7 +11,7 @@ from itertools import groupby
 
 from convgrad_cli.findings import Check
 from convgrad_cli.geometry.validation import by_x
-from convgrad_cli.render import selection, verdicts
+from convgrad_cli.render import nonfinite, selection, verdicts
 from convgrad_cli.render.matrices import pictures_of
 from convgrad_cli.render.names import TITLES, closeness, element_name, indexed, loss_text, route_name
 from convgrad_cli.render.numbers import aligned, column, number, stored, sum_of_terms
@@ -101,6 +101,9 @@ def _explained(report: Report, style: Style) -> Iterator[Block]:
     for table in tables:
         yield Heading(2, TITLES.get(table.tensor, table.tensor))
         yield from _grid(table, report, style)
+    if report.nonfinite is not None:
+        yield Heading(2, text=nonfinite.TITLE.capitalize())
+        yield from map(Paragraph, nonfinite.sentences(report.nonfinite, report.dtype))
     if report.comparisons:
         yield Paragraph(agreement(report))
 

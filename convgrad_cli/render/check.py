@@ -96,7 +96,7 @@ def _told(verdict: Verdict, report: Report, check: Check, style: Style) -> Itera
         return
     yield Text()
     if said:
-        yield from _labelled(_title(verdict), list(map(Text, said)), style)
+        yield from labelled(_title(verdict), list(map(Text, said)), style)
     if elements:
         yield from _elements(elements, verdicts.whose(verdict), report, style)
 
@@ -148,10 +148,10 @@ def _conditions(check: Check, style: Style) -> Iterator[RenderableType]:
     elif held:
         lines.append(Text(f"{len(held)} hold"))
     if lines:
-        yield from _labelled(Text("conditions", DIM), lines, style)
+        yield from labelled(Text("conditions", DIM), lines, style)
     if check.unchecked:
         missing = [Text(safe(text, SENTENCE), DIM) for text in check.unchecked]
-        yield from _labelled(Text("not checked", DIM), missing, style)
+        yield from labelled(Text("not checked", DIM), missing, style)
 
 
 def _flowing(names: Sequence[str], style: Style) -> Iterator[str]:
@@ -168,7 +168,7 @@ def _flowing(names: Sequence[str], style: Style) -> Iterator[str]:
     yield line
 
 
-def _labelled(label: Text, lines: Sequence[Text], style: Style) -> Iterator[RenderableType]:
+def labelled(label: Text, lines: Sequence[Text], style: Style) -> Iterator[RenderableType]:
     """The lines beside the label of the first, or below it where the terminal is narrow."""
     if _is_narrow(style):
         yield label

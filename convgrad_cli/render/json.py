@@ -13,7 +13,7 @@ from importlib.resources import files
 from math import isfinite, isnan, prod
 from typing import Any
 
-from convgrad_cli.findings import Check, Diagnosis, Finding, Verdict
+from convgrad_cli.findings import Check, Diagnosis, Finding, NonFinite, Verdict
 from convgrad_cli.geometry.axis import Span
 from convgrad_cli.geometry.formula import Factor
 from convgrad_cli.geometry.spec import ConvSpec
@@ -134,6 +134,7 @@ def _members(report: Report, style: Style) -> Iterator[tuple[str, Any]]:
     yield "elements", (element_object(table.elements[i]) for table in listed for i in selection.rows(table, style))
     yield "passages", (_passage(passage, style) for passage in report.passages)
     yield "comparisons", [_comparison(comparison) for comparison in report.comparisons]
+    yield from [("nonfinite", nonfinite_object(report.nonfinite))] if report.nonfinite else []
     yield "notes", [safe(note, SENTENCE) for note in report.notes]
     yield "exit_code", report.exit_code
 
@@ -242,6 +243,18 @@ def _finding(found: Finding) -> dict[str, Any]:
     }
 
 
+def nonfinite_object(found: NonFinite) -> dict[str, Any]:
+    """Where NaN and infinities come from."""
+    keys = ("operand", "nan", "infinite", "entries")
+    return {
+        "operands": [dict(zip(keys, counted, strict=True)) for counted in found.counts],
+        "entries": [
+            {**asdict(entry), "value": _number(entry.value), "given": _number(entry.given)} for entry in found.entries
+        ],
+        "elements": [{**asdict(one), "value": _number(one.value) if one.cause else None} for one in found.elements],
+    }
+
+
 def _number(value: float | None) -> float | str | None:
     if value is None or isfinite(value):
         return value
@@ -291,6 +304,7 @@ def layer_object(row: LayerRow) -> dict[str, Any]:
         "bits": _number(row.bits),
         "seconds": row.seconds,
         "verdicts": [_verdict(verdict) for verdict in row.verdicts],
+        **({"nonfinite": nonfinite_object(row.nonfinite)} if row.nonfinite else {}),
     }
 
 

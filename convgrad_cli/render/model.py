@@ -17,6 +17,7 @@ from convgrad_cli.render.check import COLOURS
 from convgrad_cli.render.csv import Line, text_cell
 from convgrad_cli.render.json import layer_object, model_document
 from convgrad_cli.render.markdown import prose
+from convgrad_cli.render.nonfinite import brief
 from convgrad_cli.render.numbers import number, stored
 from convgrad_cli.render.roll import Entry, Roll, roll_page
 from convgrad_cli.render.rows import BOLD, DIM
@@ -61,6 +62,7 @@ def _layers(report: ModelReport, style: Style) -> Iterator[Text]:
         yield line
         if row.verdict != "PASS":
             yield Text(f"{GAP}{safe(row.reason, SENTENCE)}")
+        yield from (Text(f"{GAP}{said}") for said in brief(row.nonfinite) if said) if row.nonfinite else ()
 
 
 def plain(report: ModelReport, style: Style) -> Iterator[str]:

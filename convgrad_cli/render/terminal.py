@@ -11,7 +11,8 @@ from rich.text import Text
 
 from convgrad_cli.findings import Check
 from convgrad_cli.geometry.validation import by_x
-from convgrad_cli.render import selection
+from convgrad_cli.render import nonfinite, selection
+from convgrad_cli.render.check import labelled
 from convgrad_cli.render.check import parts as check_parts
 from convgrad_cli.render.matrices import draw, pictures_of, summary_line
 from convgrad_cli.render.names import closeness, indexed, loss_lines
@@ -61,6 +62,10 @@ def _explained(report: Report, style: Style) -> Iterator[RenderableType]:
         if place or tensors:
             yield Text()
         yield from table_of(table, report, style)
+    if report.nonfinite is not None and not style.only:
+        yield Text()
+        lines = [Text(said) for said in nonfinite.sentences(report.nonfinite, report.dtype)]
+        yield from labelled(Text(nonfinite.TITLE, RichStyle(bold=True, color=BAD)), lines, style)
     if report.comparisons and not style.only:
         yield Text()
         yield from _agreement(report)

@@ -97,7 +97,7 @@ def test_what_is_frozen_has_no_gradient_and_the_rest_has():
         "grouped": ["bias"],
         "up": ["weight", "input", "bias"],
     }
-    assert notes == ["first ran where nothing asks for a gradient, and is not judged"]
+    assert notes == ["first: not judged, as nothing asks for a gradient there"]
 
 
 def test_hooks_that_are_there_already_are_called_and_stay():
@@ -137,3 +137,53 @@ def test_nothing_stays_behind(how):
     loss.backward()  # outside: it works, and nobody is told
     assert model.first.weight.grad is not None
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_gradients_of_gradients_are_said_and_passes_before_do_no_harm():
+    layer, x = nn.Conv2d(1, 1, 2), torch.randn(1, 1, 4, 4, requires_grad=True)
+
+    def penalised(create_graph: bool):
+        def loss(y):
+            (g,) = torch.autograd.grad((y**2).sum(), x, retain_graph=True, create_graph=create_graph)
+            return (y**2).sum() + (g**2).sum()
+
+        return captured(layer, x, loss)
+
+    uses, notes = penalised(False)
+    assert_a_use_repeats(uses["Conv2d"])
+    assert notes == []
+    assert penalised(True) == ({}, ["Conv2d: not judged, as gradients of gradients were added to its own"])
+
+
+def test_a_pass_that_wants_only_some_gradients_is_said():
+    layer, x = nn.Conv2d(1, 1, 2), torch.randn(1, 1, 4, 4, requires_grad=True)
+    with Capture(layer, lambda use: None) as capture:
+        torch.autograd.grad(layer(x).sum(), x)
+    assert capture.notes == ["Conv2d: not judged, as no backward pass left all gradients"]
+
+
+class Unseen(nn.Module):
+    """What can't be watched as it is: torch.func, TorchScript, and two ways to compile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mapped, self.scripted = nn.Conv1d(2, 2, 1), torch.jit.script(nn.Conv1d(2, 2, 1))
+        self.compiled = torch.compile(nn.Conv1d(2, 2, 1))
+        self.inner = nn.Conv1d(2, 2, 1)
+        self.function = torch.compile(lambda x: self.inner(x))
+
+    def forward(self, x):
+        return self.function(self.compiled(self.scripted(torch.vmap(self.mapped)(x))))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_cannot_be_watched_is_said_and_what_is_compiled_runs_as_it_is():
+    uses, notes = captured(Unseen(), torch.randn(3, 2, 4))
+    assert list(uses) == ["compiled._orig_mod", "inner"]
+    for use in uses.values():
+        assert_a_use_repeats(use)
+    assert notes == [
+        "mapped is not judged: it runs under torch.func, whose tensors can't be watched",
+        "compiled ran without torch.compile, behind which no layer can be seen",
+        "scripted: TorchScript, whose layers can't be seen; not judged",
+    ]
