@@ -24,7 +24,9 @@ HOVER = """() => [...document.querySelectorAll("#stage td[tabindex]")].map((cell
   for (const lit of document.querySelectorAll("td.lit")) lit.getBoundingClientRect();
   return Math.max(performance.now() - begun, 0.001);
 })"""
-PAINT = "performance.getEntriesByName('first-contentful-paint').map((entry) => entry.startTime)"
+PAINT = """() => new Promise((done) => new PerformanceObserver((list) => {
+  for (const entry of list.getEntriesByName("first-contentful-paint")) done(entry.startTime);
+}).observe({type: "paint", buffered: true}))"""
 
 
 def pages(settings: Settings) -> Outcome:
@@ -78,8 +80,7 @@ def _in_browser(texts: dict[str, str], runs: int) -> tuple[list[float], list[flo
             context = browser.new_context()
             page = context.new_page()
             page.goto((Path(folder) / "notebook.html").as_uri())
-            page.wait_for_function(f"{PAINT}.length")
-            paints += page.evaluate(PAINT)
+            paints.append(page.evaluate(PAINT))
             context.close()
         page = browser.new_page()
         page.goto((Path(folder) / "cells.html").as_uri())
