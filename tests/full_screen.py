@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +17,12 @@ from convgrad_cli.render.style import Style
 from convgrad_cli.view.app import View
 from convgrad_cli.view.explorer import Explorer, Lab, start
 from convgrad_cli.view.player import Player, play
+
+
+def in_a_thread(work: Coroutine[Any, Any, Any]) -> Any:
+    """What a coroutine returns, where this thread may have an event loop already, as tests of pages leave one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 def explorer(**options: Any) -> Explorer:
@@ -56,4 +64,4 @@ def screen(shown: Any, width: int, height: int) -> Console:
             console.print(app.screen._compositor.render_update(full=True))
             return console
 
-    return asyncio.run(go())
+    return in_a_thread(go())

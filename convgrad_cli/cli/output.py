@@ -54,8 +54,8 @@ def check_output(options: OutputOptions) -> tuple[str, Style]:
 def refuse_second_order(options: OutputOptions) -> None:
     """Refuse formats that do not show gradients of gradients."""
     name, _ = check_output(options)
-    if name in ("html", "svg", "png"):
-        raise ConvGradError(f"-f {name} draws no second order; use -f markdown, latex or json")
+    if name == "html":
+        raise ConvGradError("-f html shows no second order; use -f svg, markdown, latex or json")
 
 
 def check_precision(precision: int) -> None:

@@ -312,13 +312,9 @@ $ inspect --ggw random
 $ inspect --x - --ggx -
 standard input (-) can only be read once; put the other numbers into a file
 $ inspect --second-order -f html
--f html draws no second order; use -f markdown, latex or json
+-f html shows no second order; use -f svg, markdown, latex or json
 $ inspect --ggx ones -o page.html
--f html draws no second order; use -f markdown, latex or json
-$ explain --second-order --at g:0,0,0,0 -f svg
--f svg draws no second order; use -f markdown, latex or json
-$ inspect --second-order -f png
--f png draws no second order; use -f markdown, latex or json
+-f html shows no second order; use -f svg, markdown, latex or json
 $ inspect --second-order --as torch
 --as prints the layer alone, which has no order; drop --second-order or --as
 $ explain --second-order

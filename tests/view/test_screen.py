@@ -3,14 +3,13 @@ that are left as they were whatever happens; and refusals."""
 
 from __future__ import annotations
 
-import asyncio
 import re
 import signal
 import threading
 from dataclasses import replace
 
 import pytest
-from full_screen import explorer, player, pressed
+from full_screen import explorer, in_a_thread, player, pressed
 from shell import run, terminal
 from view.screens import drawn, typed
 from view.test_explorer import text
@@ -30,7 +29,7 @@ def piloted(shows, size, play):
         async with app.run_test(size=size) as pilot:
             return await play(app, pilot)
 
-    return asyncio.run(go())
+    return in_a_thread(go())
 
 
 async def until(pilot, told):
