@@ -281,7 +281,7 @@ def test_a_wrong_request_is_refused_without_torch(folder, arguments, said):
         (("mine.py::backward", "--scalars", "--stride", "1x2"), "stride (1, 2) is no single number"),
         (("--grad-weight", "ones"), "--grad-weight takes saved numbers, no fill; name a file"),
         (("--grad-weight", "nosuch.npy"), "nosuch.npy does not exist"),
-        (("--x", "1 nan; 2 3", "--kernel", "1"), "x has NaN or infinities, which no bound can judge"),
+        (("--x", "1 nan; 2 3", "--kernel", "1"), "x has NaN or infinities (x[0,0,0,1]), which no bound can judge"),
     ],
 )
 def test_what_only_the_run_can_show_is_refused_too(folder, arguments, said):
