@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+import sys
 from contextlib import chdir
 from dataclasses import replace
 from inspect import getsource
 from pathlib import Path
+from subprocess import run
 from tempfile import TemporaryDirectory
 
 import numpy as np
 from full_screen import explorer, player, pressed, screen
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
+from rich.text import Text
+from test_readme import write_files
 
 import convgrad_cli
 from convgrad_cli.render import html, svg
@@ -122,6 +126,18 @@ def checked() -> str:
     )
 
 
+def modelled() -> str:
+    """What `convgrad model` shows of the README's network; its errors and seconds depend on the machine."""
+    words = ["model", "net.py::Net", "--input-size", "2x3x32x32"]
+    console = Console(record=True, width=80, file=io.StringIO(), _environ={})
+    with TemporaryDirectory() as folder:
+        write_files(Path(folder))
+        forced = ["-q", "--color", "always", "--width", "80"]
+        done = run([sys.executable, "-m", "convgrad_cli", *words, *forced], cwd=folder, capture_output=True, check=True)
+    console.print(Text.from_ansi(done.stdout.decode()))
+    return as_svg(console, " ".join(["convgrad", *words]))
+
+
 def figure() -> str:
     """Every gradient of the README's notebook example, as `-o figure.svg` draws it."""
     x = "1.8676 -0.2631 -0.2380; 1.0669 0.5283 -1.2112; 1.1241 -0.1771 1.3998"
@@ -164,4 +180,5 @@ PICTURES = {
 if __name__ == "__main__":
     for name, make in PICTURES.items():
         (GOLDEN / f"{name}.svg").write_text(make(), encoding="utf-8")
+    (GOLDEN / "model.svg").write_text(modelled(), encoding="utf-8")  # as page.png, one that no test can compare
     photograph(GOLDEN / "page.png")

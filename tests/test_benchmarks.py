@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 RUN = Path(__file__).parent / "benchmarks" / "run.py"
-NAMES = {"startup", "inspect", "by-hand", "growth", "element", "certify", "gradcheck", "diagnose", "suite", "pages"}
+NAMES = {
+    "startup", "inspect", "by-hand", "growth", "element", "certify", "gradcheck", "diagnose", "suite", "model", "pages"
+}  # fmt: skip
 KEYS = {"name", "what", "aims", "date", "runs", "tiny", "machine", "cases", "notes"}
 MACHINE = {"python", "torch", "typer", "rich", "numpy", "cpu", "cores", "threads", "system", "load"}
 AIM = {"what", "figure", "limit", "at_most", "reached"}
@@ -43,6 +45,6 @@ def test_every_benchmark_runs_and_writes_its_figures(tmp_path):
 def test_an_unknown_benchmark_is_refused(tmp_path):
     done = run("growht", "--results", str(tmp_path))
     assert done.returncode == 2
-    known = "startup, inspect, by-hand, growth, element, certify, gradcheck, diagnose, suite, pages"
+    known = "startup, inspect, by-hand, growth, element, certify, gradcheck, diagnose, suite, model, pages"
     assert f"'growht' is not one of {known}" in done.stderr
     assert not os.listdir(tmp_path)

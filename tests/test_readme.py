@@ -58,11 +58,8 @@ def test_every_command_prints_what_the_readme_shows(tmp_path):
 
 
 def comparable(shown: str) -> str:
-    """What does not depend on the machine: how far float32 rounding went does, by its kernels for this processor, and
-    how many layers a search that ends after some seconds has tried."""
-    shown = re.sub(r"largest error [\d.]+ of its rounding bound", "largest error within its rounding bound", shown)
-    shown = re.sub(r"on all \d+ others that were tried", "on all others that were tried", shown)
-    return re.sub(r"calls( +)\d+ to the code", r"calls\1some to the code", shown)
+    """What does not depend on the machine: how far float32 rounding went does, by its kernels for this processor."""
+    return re.sub(r"largest error [\d.]+ of its rounding bound", "largest error within its rounding bound", shown)
 
 
 def test_every_python_example_runs():

@@ -74,7 +74,7 @@ class Graded:
     refused: str = ""
 
 
-def grade(bench: Bench, spec: ConvSpec, seconds: float = 12.0) -> tuple[Graded, ...]:
+def grade(bench: Bench, spec: ConvSpec, seconds: float = 20.0) -> tuple[Graded, ...]:
     """Every class of layers that there is time for, exact integers on each."""
     begun, found = perf_counter(), []
     for name, one in classes(spec).items():
@@ -115,7 +115,7 @@ def _asked(bench: Bench, spec: ConvSpec, found: Examination) -> Diagnosis:
     same = same_fault(wrong, guesses)
     smallest = shrunk(bench, study, same)
     fills = simplest_fills(bench, smallest, same)
-    grade(bench, study, seconds=4.0)
+    grade(bench, study, seconds=12.0)
     recovered, unread = _recovered(bench, [study, smallest], tuple(masks))
     nameless = tuple((n, NAMELESS) for n in wrong if n not in {one.operand for one in named})
     apart = boundary(bench, wrong)

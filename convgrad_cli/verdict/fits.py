@@ -18,7 +18,7 @@ from convgrad_cli.verdict.faults import Asked, Hypothesis, factor_of, pairs, sin
 from convgrad_cli.verdict.layers import MOST
 from convgrad_cli.verdict.wrong_results import factors
 
-SECONDS = 20.0
+SECONDS = 40.0
 NOTHING = 1e-12  # of the largest element: two ways to add up the same terms in float64
 FEW = 4  # elements: with fewer, some factor always fits
 LOOSE = {torch.float64: 1e-9, torch.float32: 1e-3, torch.float16: 0.1, torch.bfloat16: 0.1}

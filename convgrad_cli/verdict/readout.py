@@ -25,7 +25,7 @@ from convgrad_cli.verdict.faults import Asked, Bench
 from convgrad_cli.verdict.mistake import FACTORS
 
 MOST_CALLS = 300
-MOST_SECONDS = 4.0
+MOST_SECONDS = 12.0
 ROUNDED = 1e-4  # of a sum: weights are read to six digits
 LISTED = 4  # terms written one by one
 

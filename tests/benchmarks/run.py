@@ -22,6 +22,7 @@ from element import element
 from growth import growth
 from layers import by_hand
 from measure import Outcome, Settings, machine, write
+from model import model
 from pages import pages
 from rich.console import Console
 from rich.table import Table
@@ -37,6 +38,7 @@ BENCHMARKS = {
     "gradcheck": gradcheck,
     "diagnose": diagnose,
     "suite": suite,
+    "model": model,
     "pages": pages,
 }
 RESULTS = Path(__file__).with_name("results")
