@@ -145,6 +145,7 @@ def _reason(found: Examination, verdicts: tuple[Verdict, ...], conditions: tuple
 
 def _unchecked(found: Examination, callable: bool) -> tuple[str, ...]:
     missing = tuple(f"{_tensor(name)}: the target gives none" for name in found.unjudged)
+    missing += tuple(f"{_tensor(name)}: the layer has no {name}" for name in found.answer.unasked)
     if not callable:
         return (*missing, "saved numbers cannot be probed: bounds and the reading of precision are all there is")
     wrong = [one.operand for one in found.judged if one.certificate is None or any(p.failed for p in one.probed)]

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -68,7 +69,7 @@ def serve(load: Callable[[Mapping[str, Any], Tell], Subject]) -> None:
         send(connection, {"error": _sentence(error, setup["path"], room, "can't be loaded: it ")}, {})
         return
     send(connection, ready, {})
-    own = os.getpid()
+    own, silent = os.getpid(), False
     while True:
         try:
             question, blocks = receive(fill)
@@ -80,6 +81,9 @@ def serve(load: Callable[[Mapping[str, Any], Tell], Subject]) -> None:
             reply, results = {"error": _sentence(error, setup["path"], room)}, {}
         if os.getpid() != own:  # a fork that the code made, and let run on to here
             os._exit(0)
+        if not silent:  # it is called many times with numbers of ours; what it prints is of interest once
+            silent = True
+            _discard_output()
         send(connection, reply, results)
         del blocks, results
 
@@ -92,6 +96,15 @@ def _end_with_parent(lifeline: int) -> None:
         fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
     if select.select([lifeline], [], [], 0)[0]:  # it was gone before that
         os._exit(0)
+
+
+def _discard_output() -> None:
+    """Let nothing of what is printed from here on be seen."""
+    with suppress(Exception):  # it may have closed it, or put something else in its place
+        sys.stdout.flush()
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.close(nothing)
 
 
 def _limit_memory() -> int | None:

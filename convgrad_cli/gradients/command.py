@@ -8,7 +8,7 @@ import stat
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -49,13 +49,14 @@ def command_target(text: str, timeout: float = 60.0) -> CommandTarget:
     return CommandTarget(safe(text), check_command_text(text), timeout)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class CommandTarget:
     """See `command_target`. `words` are the command's, with {in} and {out} in them."""
 
     name: str
     words: tuple[str, ...]
     timeout: float
+    _runs: int = field(default=0, init=False)
 
     callable: ClassVar[bool] = True
     allows: ClassVar[frozenset[str]] = frozenset(SETTINGS)
@@ -84,13 +85,14 @@ class CommandTarget:
             process = subprocess.Popen(
                 words,
                 stdin=subprocess.DEVNULL,
-                stdout=stderr_or_nothing(),
+                stdout=subprocess.DEVNULL if self._runs else stderr_or_nothing(),  # of interest once
                 stderr=subprocess.PIPE,
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise TargetError(f"{self.name} can't be run: {safe(reason)}") from None
+        self._runs += 1
         try:
             _limit_memory(process.pid)
             said = _last_line(process, monotonic() + self.timeout)
@@ -116,12 +118,11 @@ class CommandTarget:
             raise TargetError(f"{self.name} wrote no file to {{out}}, though it ended with status 0") from None
         except (SourceError, OSError) as error:
             raise TargetError(f"{self.name}: {error}") from None
+        unasked = tuple(name for name in found if name == "bias" and not spec.bias)
+        found = {name: tensor for name, tensor in found.items() if name not in unasked}
         fits = {name: tensor for name, tensor in found.items() if tuple(tensor.shape) == spec.shape_of(name)}
         misshapen = {name: tuple(tensor.shape) for name, tensor in found.items() if name not in fits}
-        if not spec.bias:  # a layer without one has no gradient of it
-            fits.pop("bias", None)
-            misshapen.pop("bias", None)
-        return Answer(Gradients(**fits), misshapen)
+        return Answer(Gradients(**fits), misshapen, unasked=unasked)
 
 
 def _contents(spec: ConvSpec, operands: Operands) -> dict[str, Any]:

@@ -220,4 +220,6 @@ def _read(
     operands = ("input", "weight", "bias", "grad_output", "grad_grad_input", "grad_grad_weight", "grad_grad_bias")
     changed = tuple(n for n in operands if n in reply["changed"])
     missing = tuple(name.removeprefix("grad_") for name in reply["missing"])
-    return Answer(Gradients(**there), misshapen, tuple(n for n in changed if spec.bias or n != "bias"), missing)
+    changed = tuple(name for name in changed if spec.bias or name != "bias")
+    unasked = tuple(name.removeprefix("grad_") for name in reply["unasked"])
+    return Answer(Gradients(**there), misshapen, changed, missing, unasked)

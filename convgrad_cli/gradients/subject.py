@@ -55,7 +55,9 @@ class Subject:
             for name, value in given.items()
             if (_bits(_on_host(value)) != _as_given(blocks[name], question["layouts"].get(name))).any()
         ]
-        return {"misshapen": misshapen, "missing": missing, "changed": changed}, results
+        # cs231n's functions have a bias always.
+        unasked = [name for name in returned if name not in shapes and self.kind != "cs231n"]
+        return {"misshapen": misshapen, "missing": missing, "changed": changed, "unasked": unasked}, results
 
     def run(
         self, question: Mapping[str, Any], blocks: Mapping[str, Block], shapes: Mapping[str, Shape]

@@ -42,13 +42,15 @@ class Answer:
     """What a target gave: tensors on the CPU, named and shaped like those of the spec; a missing one is None.
 
     `misshapen` says of a tensor that came in another shape which one that was (it is None in `gradients`); `changed`
-    names the operands that the target wrote to, `missing` those that autograd found no way to (their gradient is 0).
+    names the operands that the target wrote to, `missing` those that autograd found no way to (their gradient is 0),
+    `unasked` those that the layer has not, and of which there was a gradient all the same.
     """
 
     gradients: Gradients
     misshapen: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     changed: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    unasked: tuple[str, ...] = ()
 
 
 class Target(Protocol):

@@ -195,8 +195,8 @@ def _matching(asked: Sequence[Asked], name: str, candidates: Iterator[Candidate]
     at = int(flat.nan_to_num().abs().argmax())
     peak = float(flat[at])
     for keys, found in candidates:
-        if found is None:
-            continue
+        if found is None or (keys and torch.equal(found, last.right[name])):
+            continue  # what changes nothing on this layer explains nothing
         here = float(found.flatten()[at])
         if here == peak:
             guesses = [""]
@@ -222,6 +222,8 @@ def parted(bench: Bench, spec: ConvSpec, name: str, found: list[Hypothesis]) -> 
     """Those of `found` that other layers leave; of several that no layer at all tells apart, the first."""
     if not found:
         return []
+    studied = bench.ask(spec) if bench.target.callable else None
+    wrong = set(studied.wrong) if studied else set()
     apart: set[frozenset[int]] = set()
     alive = list(range(len(found)))
     for other in variations(spec)[:LAYERS]:
@@ -239,7 +241,8 @@ def parted(bench: Bench, spec: ConvSpec, name: str, found: list[Hypothesis]) -> 
             continue
         holding = [i for i in alive if found[i].holds(answer, name)]
         # Code for groups may do the same wrong thing to each group or to all channels; that contradicts nothing.
-        if not holding and name in answer.wrong and other.groups == spec.groups:
+        # Nor does a layer on which more is wrong: code that does not know of a setting makes a second mistake there.
+        if not holding and name in answer.wrong and other.groups == spec.groups and set(answer.wrong) <= wrong:
             return []
         alive = holding or alive
     kept: list[int] = []

@@ -440,6 +440,26 @@ def test_layers_of_cs231n_have_a_bias(folder):
     assert (done.status, bare.status) == (0, 0)
 
 
+@pytest.mark.parametrize("given", [["bias.py::f"], ["--exec", f"{sys.executable} run.py {{in}} {{out}}"]])
+def test_a_gradient_that_the_layer_does_not_have_is_not_judged_in_silence(folder, given):
+    (folder / "bias.py").write_text(
+        "import numpy as np\n"
+        "def f(x, w, b, g):\n"
+        "    return np.einsum('oc,nohw->nchw', w[:, :, 0, 0], g), None, g.sum((0, 2, 3))\n"
+    )
+    (folder / "run.py").write_text(
+        "import sys, numpy as np, bias\n"
+        "given = np.load(sys.argv[1])\n"
+        "dx, _, db = bias.f(given['x'], given['w'], None, given['g'])\n"
+        "np.savez(sys.argv[2], grad_input=dx, grad_bias=db)\n"
+    )
+    layer = ["--size", "2", "--kernel", "1", "--conditions", "none"]
+    assert "grad_bias: the layer has no bias" in check(folder, *given, *layer).out
+    done = check(folder, *given, *layer, "--bias")
+    assert "the layer has no bias" not in done.out
+    assert "bias.grad" in done.out
+
+
 def test_help_says_the_defaults_of_check_and_not_those_of_inspect():
     said = {name: " ".join(call(name, "--help", "--width", "200").out.split()) for name in ("check", "inspect")}
     assert "Default: sum" in said["inspect"]

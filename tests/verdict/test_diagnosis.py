@@ -296,6 +296,10 @@ def uncropped(x, w, b, g, *, padding):
     (ph, pw) = padding
     return bare(np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw))), w, b, g)
 
+def doubled(x, w, b, g, *, stride, padding, dilation, groups):
+    dx, dw = bare(x, w, b, g)
+    return 2 * dx, dw
+
 def no_groups(x, w, b, g, *, groups):
     if groups > 1:
         raise ValueError(f"no groups of {x.shape[1] // groups}")
@@ -319,6 +323,11 @@ def test_nothing_is_said_of_settings_that_the_code_does_not_take(bare):
     assert (fault["words"], fault["others"]) == ("divided by N = 2: a mean over the batch where a sum is meant", [])
     smallest = bare("mean")["diagnosis"]["smallest"]
     assert "--size 1 --kernel 1 --in-channels 1 --out-channels 1 --batch 2 --x ones --w ones --g ones" in smallest
+
+
+def test_settings_that_the_code_takes_and_ignores_do_not_hide_what_else_is_wrong(bare):
+    [fault] = bare("doubled", "--size", "6x5")["diagnosis"]["faults"]
+    assert (fault["tensor"], fault["words"], fault["others"]) == ("grad_input", "multiplied by 2", [])
 
 
 def test_what_no_rounding_can_be_is_not_called_rounding(bare):
