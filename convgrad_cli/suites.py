@@ -14,11 +14,12 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from importlib import import_module
 from multiprocessing.connection import Connection
+from types import FrameType
 from typing import Any, TypeVar
 
 from convgrad_cli.errors import ConvGradError
@@ -28,10 +29,14 @@ from convgrad_cli.safe import safe
 T = TypeVar("T")
 R = TypeVar("R")
 LONGEST_WAIT = 30.0  # seconds for the first worker of a cluster
+POLL = 0.5  # seconds between looks at whether Ctrl-C was lost
 AHEAD = 2  # problems that wait at each thread of a cluster, so that none is idle while results travel
 
 # It imports from where this process would, as the process of a user's function does.
 _CHILD = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from convgrad_cli.suites import serve; serve()"
+
+
+_interrupted = threading.Event()  # by Ctrl-C, since the run on a cluster began
 
 
 class ProcessDied(Exception):
@@ -52,8 +57,7 @@ def run_all(
     waiting: dict[Future[R], tuple[T, bool]] = {}
 
     def finished() -> Iterator[tuple[T, R | Exception]]:
-        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-        for future in done:
+        for future in _first_done(waiting):
             (item, again), error = waiting.pop(future), future.exception()
             if isinstance(error, ProcessDied) and not again:
                 tell(item, f"{error}; it is tried once more")
@@ -71,6 +75,16 @@ def run_all(
             yield from finished()
     while waiting:
         yield from finished()
+
+
+def _first_done(waiting: Collection[Future[R]]) -> Collection[Future[R]]:
+    """Those that are done, as soon as any is."""
+    while True:
+        done, _ = wait(waiting, POLL, FIRST_COMPLETED)
+        if _interrupted.is_set():
+            raise KeyboardInterrupt
+        if done:
+            return done
 
 
 @contextmanager
@@ -221,7 +235,8 @@ def _cluster(address: str, jobs: int) -> Iterator[tuple[Executor, int]]:
             "give the address that `dask scheduler` prints, such as tcp://host:8786, or local"
         ) from None
     try:
-        yield client.get_executor(pure=False), AHEAD * max(1, sum(client.nthreads().values()))
+        with _told_of_interrupts():
+            yield client.get_executor(pure=False), AHEAD * max(1, sum(client.nthreads().values()))
     except CancelledError:
         raise ConvGradError(
             f"--cluster {safe(address)}: the scheduler is gone; what is done is in the results file, "
@@ -231,3 +246,20 @@ def _cluster(address: str, jobs: int) -> Iterator[tuple[Executor, int]]:
         client.close()
         if local is not None:
             local.close()
+
+
+@contextmanager
+def _told_of_interrupts() -> Iterator[None]:
+    """Remembers Ctrl-C: Python loses the exception if it arrives while a destructor runs, and Dask has many."""
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        _interrupted.set()
+        signal.default_int_handler(number, frame)
+
+    _interrupted.clear()
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        _interrupted.clear()

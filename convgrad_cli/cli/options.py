@@ -1,7 +1,9 @@
 """Every option, declared once. `takes` turns groups of them into the parameters that Typer reads from a function."""
 
 import inspect
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Annotated, Any, get_args
@@ -23,10 +25,11 @@ def option(panel: str, *flags: str, help: str, metavar: str | None = None, **res
 
 def _whole(text: str) -> int:
     """The number that `text` is; what Typer itself says about a wrong one does not show it."""
-    try:
+    with suppress(ValueError):
         return int(text)
-    except ValueError:
-        raise BadParameter(f"{safe(text)!r} is not a whole number") from None
+    if re.fullmatch(r"\d+(\.\d*)?[eE]\d{1,2}", text) and float(text).is_integer():  # multiply-adds are often 1e9
+        return int(float(text))
+    raise BadParameter(f"{safe(text)!r} is not a whole number")
 
 
 def _print_version(asked: bool) -> None:

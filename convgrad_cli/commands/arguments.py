@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from difflib import get_close_matches
 from operator import index
 from typing import Any
 
@@ -20,6 +21,11 @@ from convgrad_cli.tensors.sources import Source, read_source
 
 OPERANDS = ("input", "weight", "bias", "grad_output", *COTANGENTS)
 RUN = ("dtype", "device", "seed", "loss", "second_order")
+TYPED = {
+    "size": "input_size", "kernel": "kernel_size", "batch": "batch_size",
+    "x": "input", "w": "weight", "b": "bias", "g": "grad_output",
+}  # fmt: skip
+"""What the command line calls some of them."""
 LAYER = tuple(inspect.signature(make_spec).parameters)
 
 
@@ -32,7 +38,10 @@ def problem_from(
     """
     unknown = [name for name in options if name not in (*OPERANDS, *RUN, *LAYER)]
     if unknown:
-        raise TypeError(f"unexpected keyword {unknown[0]!r}; known are {', '.join((*LAYER, *OPERANDS, *RUN))}")
+        known = dict.fromkeys((*LAYER, *OPERANDS, *RUN))
+        close = [TYPED[unknown[0]]] if unknown[0] in TYPED else get_close_matches(unknown[0], known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+        raise TypeError(f"unexpected keyword {unknown[0]!r}; {hint}")
     settings = {name: value for name, value in options.items() if name in LAYER}
     numbers = {name: options[name] for name in OPERANDS if options.get(name) is not None}
     if isinstance(numbers.get("bias"), bool):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 import torch
@@ -144,8 +145,12 @@ def partial_sums(spec: ConvSpec, operand: str) -> int:
     return parts + (spec.bias and operand == "output")
 
 
+@lru_cache(maxsize=256)
 def term_counts(spec: ConvSpec, operand: str) -> Tensor:
-    """How many products each element of the gradient of `operand` (or of "output") adds up, in its shape or 1s."""
+    """How many products each element of the gradient of `operand` (or of "output") adds up, in its shape or 1s.
+
+    The tensor is kept and given to everyone who asks: nobody may write to it.
+    """
     if operand == "bias":
         return torch.full(spec.bias_shape, float(prod(spec.batch_shape) * prod(spec.output_size)), dtype=torch.float64)
     if operand == "weight":

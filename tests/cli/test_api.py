@@ -211,7 +211,9 @@ def test_a_report_shows_itself():
 
 
 WRONG = [
-    (lambda: inspect(kernel=3), TypeError, "unexpected keyword 'kernel'; known are in_channels, out_channels, "),
+    (lambda: inspect(kernel=3), TypeError, "unexpected keyword 'kernel'; did you mean kernel_size?"),
+    (lambda: inspect(strides=2), TypeError, "unexpected keyword 'strides'; did you mean stride?"),
+    (lambda: inspect(lr=3), TypeError, "unexpected keyword 'lr'; known are in_channels, out_channels, "),
     (lambda: inspect(nn.Linear(2, 2)), TypeError, "a layer is a ConvSpec, an nn.Conv module or its text, not Linear"),
     (lambda: inspect(seed=1.5), ConvGradError, "seed must be a whole number, not 1.5"),
     (lambda: inspect(seed="a"), ConvGradError, "seed must be a whole number, not 'a'"),

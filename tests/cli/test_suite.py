@@ -219,7 +219,7 @@ def test_the_same_seed_gives_the_same_rows():
 
 
 def test_larger_problems_are_sampled_and_it_is_said():
-    done = suite("list --max-macs 2000 --sample 5")
+    done = suite("list --max-macs 2e3 --sample 5")
     lines = done.out.splitlines()
     assert [line.endswith("  5 sampled") for line in lines[1:4]] == [True, False, False]
     assert lines[-1].endswith("; 1 by a sample of each tensor's elements")
@@ -356,6 +356,8 @@ MISTAKES = {
     "list --jobs x": "Invalid value for '--jobs': 'x' is not a whole number. Try convgrad suite --help",
     "list --sample 0 --max-macs 9": "--sample must be 1 or more, not 0",
     "list --max-macs -1": "--max-macs must be 0 or more, not -1",
+    "list --max-macs 1.5e0": "Invalid value for '--max-macs': '1.5e0' is not a whole number. "
+    "Try convgrad suite --help",
     "list --sample 4": "--sample is for problems of more than --max-macs multiply-adds; give that too",
     "list --summary --target mine.py::right": "--summary inspects torch's own gradients, and this names other code; "
     "drop one of them",
