@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 
-import numpy as np
 import torch
 
 from convgrad_cli.geometry.derivation import formula
@@ -22,11 +22,18 @@ LISTED_TERMS = 64  # longer sums are counted, not listed
 
 def plain_number(value: Tensor) -> float:
     """The shortest float that reads back as `value` in its own dtype: 0.1 for float32 0.1."""
+    return plain_entry(value, ())
+
+
+def plain_entry(tensor: Tensor, at: tuple[int, ...]) -> float:
+    """The same of the entry of `tensor` at an index. NumPy finds one in a tenth of torch's time."""
+    if tensor.dtype != torch.bfloat16:
+        entry = tensor.numpy()[at]
+        return float(str(entry)) if isfinite(entry) and tensor.dtype != torch.float64 else float(entry)
+    value = tensor[at]
     wide = float(value)
-    if value.dtype == torch.float64 or not np.isfinite(wide):
+    if not isfinite(wide):
         return wide
-    if value.dtype != torch.bfloat16:
-        return float(str(value.numpy()[()]))
     # Four digits tell any two bfloat16 numbers apart, fewer often do.
     tries = (float(f"{wide:.{digits}g}") for digits in range(1, 5))
     return next(number for number in tries if torch.tensor(number, dtype=torch.bfloat16) == value)
@@ -38,7 +45,7 @@ def plain_values(tensor: Tensor) -> Sequence[float]:
         only = plain_number(tensor.flatten()[0])
         return Lazy(tensor.numel(), lambda _: only)
     flat = tensor.reshape(-1)
-    return Lazy(flat.numel(), lambda i: plain_number(flat[i]))
+    return Lazy(flat.numel(), lambda i: plain_entry(flat, (i,)))
 
 
 def tensor_data(name: str, tensor: Tensor) -> TensorData:
@@ -83,7 +90,7 @@ def element(
     return Element(
         tensor=operand if operand == "output" else f"grad_{operand}",
         index=index,
-        values={route: plain_number(values[index]) for route, values in routes.items()},
+        values={route: plain_entry(values, index) for route, values in routes.items()},
         formula=found,
         terms=terms(found, letters) if found.count <= LISTED_TERMS else None,
         difference=difference,
@@ -104,4 +111,4 @@ def slice_lines(found: Formula) -> list[str]:
 
 def terms(found: Formula, letters: Mapping[str, Tensor]) -> tuple[tuple[float, ...], ...]:
     """The numbers that add up to the element, each a tuple of its factors."""
-    return tuple(tuple(plain_number(letters[name][at]) for name, at in term) for term in found.terms())
+    return tuple(tuple(plain_entry(letters[name], at) for name, at in term) for term in found.terms())

@@ -20,6 +20,7 @@ from convgrad_cli.gradients.autograd import autograd
 from convgrad_cli.gradients.gradients import Gradients
 from convgrad_cli.gradients.second_order import Part, by_parts, parts
 from convgrad_cli.report import Comparison, Lazy, Report, Table
+from convgrad_cli.tensors.index import index_at
 from convgrad_cli.tensors.operands import Operands
 from convgrad_cli.tensors.problem import LOSSES, Problem, make_operands, make_problem, run_device
 from convgrad_cli.verdict.judge import Judgement, judge
@@ -191,11 +192,11 @@ def _table(
 ) -> Table:
     shape = tuple(routes["autograd"].shape)
     letters = operands.letters(spec)
+    difference, bound = judged.difference.numpy(), judged.bound.numpy()
 
     def make(i: int) -> Any:
-        index = _unravel(i, shape)
-        difference, bound = float(judged.difference[index]), float(judged.bound[index])
-        return element(spec, name, index, operands, letters, routes, difference, bound)
+        index = index_at(i, shape)
+        return element(spec, name, index, operands, letters, routes, float(difference[index]), float(bound[index]))
 
     return Table(
         tensor=name if name == "output" else f"grad_{name}",
@@ -225,13 +226,5 @@ def _comparison(name: str, judged: Judgement) -> Comparison:
         elements=len(ratio),
         agreeing=judged.agreeing,
         ratio=float(ratio[worst]),
-        worst=_unravel(worst, tuple(judged.bound.shape)) if ratio[worst] > 0 else None,
+        worst=index_at(worst, tuple(judged.bound.shape)) if ratio[worst] > 0 else None,
     )
-
-
-def _unravel(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    index = []
-    for size in reversed(shape):
-        flat, at = divmod(flat, size)
-        index.append(at)
-    return tuple(reversed(index))

@@ -17,7 +17,7 @@ from convgrad_cli.render.markup import Child, Markup, tag
 from convgrad_cli.render.palette import DARK_PUOR, PUOR, STEPS, shades
 from convgrad_cli.safe import safe
 
-ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
+ESCAPED = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
 def sheet(
@@ -79,8 +79,7 @@ def rows_of(heads: Sequence[Child], rows: Iterable[Sequence[Child]], numbers: Se
 
 
 def _data(data: str) -> Markup:
-    text = "".join(ESCAPED.get(character, character) for character in data)
-    return Markup(f'<script type="application/json" id="data">{text}</script>')
+    return Markup(f'<script type="application/json" id="data">{data.translate(ESCAPED)}</script>')
 
 
 def _filled(text: str, fields: Mapping[str, str]) -> str:

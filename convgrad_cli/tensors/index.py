@@ -15,8 +15,8 @@ def index_at(flat: int, shape: Sequence[int]) -> tuple[int, ...]:
     index: list[int] = []
     for size in reversed(shape):
         flat, last = divmod(flat, size)
-        index.insert(0, last)
-    return tuple(index)
+        index.append(last)
+    return tuple(reversed(index))
 
 
 def indices_at(flat: Tensor, shape: Sequence[int]) -> list[Tensor]:

@@ -18,6 +18,7 @@ import torch
 from convgrad_cli.geometry.derivation import formula
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.gradients.by_hand import terms
+from convgrad_cli.tensors.index import index_at
 from convgrad_cli.tensors.operands import Operands, Tensor
 from convgrad_cli.verdict.bounds import BITS, Arithmetic, Bound, Sums, arithmetics_of, partial_sums, term_counts
 from convgrad_cli.verdict.reference import Reference, exact_element, magnitude, part_of_magnitude
@@ -202,11 +203,7 @@ class Certificate:
         return abs(Fraction(float(self.actual[index])) - exact) > bound
 
     def _index(self, flat: int) -> tuple[int, ...]:
-        index = []
-        for size in reversed(self.exact.shape):
-            flat, at = divmod(flat, size)
-            index.append(at)
-        return tuple(reversed(index))
+        return index_at(flat, self.exact.shape)
 
 
 def _room(actual: Tensor, exact: Tensor, low: Tensor | None, factor: Tensor, constant: Tensor) -> Tensor:

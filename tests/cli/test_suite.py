@@ -356,8 +356,7 @@ MISTAKES = {
     "list --jobs x": "Invalid value for '--jobs': 'x' is not a whole number. Try convgrad suite --help",
     "list --sample 0 --max-macs 9": "--sample must be 1 or more, not 0",
     "list --max-macs -1": "--max-macs must be 0 or more, not -1",
-    "list --max-macs 1.5e0": "Invalid value for '--max-macs': '1.5e0' is not a whole number. "
-    "Try convgrad suite --help",
+    "list --max-macs 1.5e0": "Invalid value for '--max-macs': '1.5e0' is not a whole number. Try convgrad suite --help",
     "list --sample 4": "--sample is for problems of more than --max-macs multiply-adds; give that too",
     "list --summary --target mine.py::right": "--summary inspects torch's own gradients, and this names other code; "
     "drop one of them",
