@@ -19,6 +19,7 @@ from convgrad_cli.safe import safe
 
 CS231N = ("conv_forward_naive", "conv_backward_naive")
 SOURCE_BYTES = 16 << 20
+SHELL = frozenset({"<", ">", ">>", "2>", "2>&1", "|", "||", "&", "&&", ";"})
 
 _DOTTED = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _OPEN_ENDED = {"globals", "exec", "setattr", "vars", "__getattr__"}  # what can make names that reading does not show
@@ -77,6 +78,12 @@ def check_command_text(text: str) -> tuple[str, ...]:
             f"--exec {safe(text)!r} has no {' and no '.join(missing)}; write 'command {{in}} {{out}}', which are the "
             "names of the file to read and of the one to write"
         )
+    signs = [word for word in words if word in SHELL]
+    if signs:
+        raise ConvGradError(
+            f"--exec runs no shell, to which {safe(signs[0])!r} would mean something; "
+            'write sh -c \'command <"$0" >"$1"\' {in} {out}'
+        )
     if shutil.which(words[0]) is None:
         raise ConvGradError(f"--exec: there is no program {safe(words[0])!r}; check the name, or give its path")
     return words
@@ -126,7 +133,9 @@ def _parse(where: str) -> ast.Module:
             raise ConvGradError(f"{safe(where)} has more than {SOURCE_BYTES >> 20} MiB; name a file of Python")
         return ast.parse(path.read_bytes())
     except FileNotFoundError:
-        raise ConvGradError(f"{safe(where)} does not exist; check the name") from None
+        there = Path(f"{where}.py").is_file()
+        hint = f"did you mean {safe(where)}.py?" if there else "check the name"
+        raise ConvGradError(f"{safe(where)} does not exist; {hint}") from None
     except SyntaxError as error:
         line = f", line {error.lineno}" if error.lineno else ""
         raise ConvGradError(f"{safe(where)}{line} is not Python: {safe(error.msg)}") from None

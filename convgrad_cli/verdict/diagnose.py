@@ -145,6 +145,9 @@ def _read(bench: Bench, spec: ConvSpec, found: Examination) -> Diagnosis:
             hidden.append((name, said))
         elif guesses:
             named.append(_named([asked], name, guesses, equals=False))
+        elif one.narrowest:
+            said = f"fits {ARITHMETICS[one.narrowest].title}, which --arithmetic {one.narrowest} would declare"
+            named.append(Named(name, ("F14",), said, equals=False))
         else:
             hidden.append((name, NAMELESS))
     return Diagnosis(tuple(named), spec, masks, (), tuple(hidden), None, {}, (), 0)

@@ -147,6 +147,11 @@ def test_what_it_prints_goes_to_standard_error(tmp_path, capfd):
         ("", "--exec '' has no {in} and no {out}; write 'command {in} {out}', which are the names of the file to read"),
         ("cat {in}", "--exec 'cat {in}' has no {out}; write"),
         ("cat '{in} {out}", """--exec "cat '{in} {out}" can't be split into words: no closing quotation"""),
+        (
+            "cat {in} > {out}",
+            "--exec runs no shell, to which '>' would mean something; "
+            """write sh -c 'command <"$0" >"$1"' {in} {out}""",
+        ),
         ("./gone {in} {out}", "--exec: there is no program './gone'; check the name, or give its path"),
     ],
 )

@@ -80,6 +80,7 @@ def test_modules():
         ("mine.py:::backward", "'mine.py:::backward' has a colon too few or too many; write file.py::function"),
         ("mine.py::back ward", "'back ward' can't be the name of a function; write file.py::function"),
         ("gone.py::f", "gone.py does not exist; check the name"),
+        ("mine::f", "mine does not exist; did you mean mine.py?"),
         ("folder.py::f", "folder.py is not a file; name a file of Python"),
         ("/dev/zero::f", "/dev/zero is not a file; name a file of Python"),
         ("broken.py::f", "broken.py, line 2 is not Python: invalid syntax"),

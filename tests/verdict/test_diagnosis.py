@@ -224,6 +224,18 @@ def test_saved_gradients_fit_a_mistake_up_to_rounding(tmp_path, monkeypatch, cha
     assert (found["smallest"], found["boundary"], found["calls"], found["recovered"]) == ("", [], 0, [])
 
 
+def test_saved_gradients_of_rounded_operands_fit_an_arithmetic(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def rounded(tensors, found):
+        x, w, g = (tensors[name].bfloat16().float() for name in ("x", "w", "g"))
+        return {**found, "dx": torch.nn.grad.conv2d_input(x.shape, w, g)}
+
+    [fault] = json.loads(call(*saved(rounded)).out)["check"]["diagnosis"]["faults"]
+    assert (fault["tensor"], fault["kinds"]) == ("grad_input", ["F14"])
+    assert fault["words"] == "fits operands rounded to bfloat16, which --arithmetic bf16 would declare"
+
+
 def test_saved_gradients_that_nothing_fits_are_not_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = json.loads(call(*saved(lambda tensors, found: {**found, "dx": found["dx"] + 0.01})).out)
