@@ -15,6 +15,7 @@ from convgrad_cli.layers import LayerRow
 from convgrad_cli.models.use import Use
 from convgrad_cli.verdict.choices import choose_arithmetic
 from convgrad_cli.verdict.examine import examine
+from convgrad_cli.verdict.nonfinite import is_finite
 
 LOOKED = 16  # elements of each tensor of a layer whose cause is found; all that a row shows is the first
 
@@ -91,7 +92,7 @@ def _judged(use: Use, arithmetic: str, dtype: str) -> tuple[str, str, tuple[Verd
 
 def _not_finite(use: Use) -> str:
     operands = {"x": use.operands.input, "w": use.operands.weight, "g": use.operands.grad_output}
-    odd = [letter for letter, tensor in operands.items() if not bool(tensor.isfinite().all())]
+    odd = [letter for letter, tensor in operands.items() if not is_finite(tensor)]
     return f"{' and '.join(odd)} had NaN or infinities, which no bound can judge" if odd else ""
 
 
