@@ -222,9 +222,14 @@ def _cluster(address: str, jobs: int) -> Iterator[tuple[Executor, int]]:
     local = None
     try:
         if address == "local":
-            local = distributed.LocalCluster(
-                n_workers=jobs, threads_per_worker=1, dashboard_address="127.0.0.1:0", host="127.0.0.1"
-            )
+            with _deaf_children():
+                local = distributed.LocalCluster(
+                    n_workers=jobs,
+                    threads_per_worker=1,
+                    dashboard_address="127.0.0.1:0",
+                    host="127.0.0.1",
+                    silence_logs=logging.CRITICAL,
+                )
         client = distributed.Client(local or address, timeout=LONGEST_WAIT)
         client.wait_for_workers(1, timeout=LONGEST_WAIT)
     except (OSError, TimeoutError, ValueError, TypeError) as error:
@@ -246,6 +251,16 @@ def _cluster(address: str, jobs: int) -> Iterator[tuple[Executor, int]]:
         client.close()
         if local is not None:
             local.close()
+
+
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """What is started here does not hear Ctrl-C, which is for the process that was started by hand."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

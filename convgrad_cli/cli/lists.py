@@ -10,7 +10,7 @@ from pathlib import Path
 
 from convgrad_cli.errors import ConvGradError, SourceError
 from convgrad_cli.geometry.languages import read_layer
-from convgrad_cli.geometry.problem_list import Listed, Remark, read_problems
+from convgrad_cli.geometry.problem_list import Listed, Remark, read_problems, told_apart
 from convgrad_cli.safe import safe
 
 LARGEST = 64 * 2**20  # bytes of a list; benchdnn's longest has 200 KB
@@ -38,7 +38,7 @@ def read_lists(files: list[str], tell: Callable[[str], None]) -> tuple[list[List
             raise SourceError(f"{_source(name)} has no problem in it; one is such as ic16ih8oc32oh8kh3ph1, a line each")
     if not problems:
         raise SourceError(str(wrong[0]))
-    return problems, wrong
+    return told_apart(problems), wrong
 
 
 def _source(name: str) -> str:

@@ -102,6 +102,7 @@ def _question(settings: ModelSettings) -> tuple[dict[str, Any], dict[str, Block]
     question = {name: getattr(asked, name) for name in names} | {"shape": settings.shape}
     question |= {"dtype": check_dtype(asked.dtype), "save": asked.save and os.path.abspath(asked.save)}
     if isinstance(source, Fill):
-        return question | {"fill": source.name}, {}
+        return question | {"fill": source.name, "whole": False}, {}
+    question["whole"] = source.array.dtype.kind in "iu"
     array = source.array if source.array.dtype.kind == "f" else source.array.astype(numpy.float64)
     return question, {"input": Block(array.dtype.name, array)}

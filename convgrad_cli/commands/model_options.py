@@ -52,7 +52,7 @@ class ModelSettings:
 
 def model_settings(asked: ModelOptions) -> ModelSettings:
     """What `asked` means. Raises ConvGradError; runs nothing of the user's."""
-    location = check_target_text(asked.target)
+    location = check_target_text(asked.target, model=True)
     dtype = check_dtype(asked.dtype)
     check_device(asked.device)
     choose_arithmetic(asked.arithmetic, dtype)

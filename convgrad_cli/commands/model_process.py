@@ -44,7 +44,9 @@ class LoadedModel:
     ) -> tuple[dict[str, Any], dict[str, Block]]:
         device, dtype = find_device(question["device"]), getattr(torch, question["dtype"])
         model = self._model.to(device, dtype).train(question["train"])
-        input = _input(question, blocks).to(device, dtype)
+        input = _input(question, blocks).to(device)
+        # Whole numbers came as float64; to an embedding they are what they were.
+        input = input.long() if question["whole"] and _embeds(model) else input.to(dtype)
         with Capture(model, lambda use: self._judge(use, question)) as capture:
             loss = run(model, input, self._loss or question["loss"])
             self._tell({"layers": capture.count})
@@ -60,6 +62,11 @@ class LoadedModel:
             write_capture(question["save"], use.name, use.spec, use.tensors())
         if question["layer"] is None:
             self._tell({"row": asdict(row_of(use, question["arithmetic"]))})
+
+
+def _embeds(model: torch.nn.Module) -> bool:
+    """Whether the model looks up rows of a table by whole numbers."""
+    return any(isinstance(module, torch.nn.Embedding | torch.nn.EmbeddingBag) for module in model.modules())
 
 
 def _input(question: Mapping[str, Any], blocks: Mapping[str, Block]) -> Tensor:

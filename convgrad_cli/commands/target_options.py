@@ -70,7 +70,7 @@ def check_options(asked: TargetOptions) -> None:
         Layout(text or "", option)
     for code in (asked.target, asked.forward):
         if isinstance(code, str):
-            check_target_text(code, asked.convention)
+            check_target_text(code, asked.convention, model=code == asked.forward)
     if asked.command is not None:
         check_command_text(asked.command)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from convgrad_cli.errors import ConvGradError, SpecError
 from convgrad_cli.geometry import benchdnn, miopen, onednn_verbose
@@ -52,6 +52,29 @@ class Remark:
 
     def __str__(self) -> str:
         return f"{safe(self.source)}:{self.line}: {self.message}"
+
+
+def told_apart(problems: Sequence[Listed]) -> list[Listed]:
+    """The problems; where several have one name, what they differ in stands after it, or else a number."""
+    found, places = list(problems), dict[str, list[int]]()
+    for place, one in enumerate(problems):
+        places.setdefault(one.name, []).append(place)
+    for name, same in places.items():
+        if not name or len(same) == 1:
+            continue
+        traits = [_traits(problems[place]) for place in same]
+        differ = [at for at, values in enumerate(zip(*traits, strict=True)) if len(set(values)) > 1]
+        seen = Counter[str]()
+        for place, values in zip(same, traits, strict=True):
+            full = " ".join([name, *(values[at] for at in differ)])
+            seen[full] += 1
+            found[place] = replace(problems[place], name=full if seen[full] == 1 else f"{full} #{seen[full]}")
+    return found
+
+
+def _traits(one: Listed) -> tuple[str, ...]:
+    kind = "transposed" if one.spec.transposed else "plain"
+    return one.dtype or "float32", f"batch {one.spec.batch_size or 1}", "/".join(one.directions), kind
 
 
 Batches = Callable[[str], Iterable[str]]

@@ -57,7 +57,7 @@ def function_target(
     `timeout` is in seconds and for one call, the first of which includes the start. Raises ConvGradError.
     """
     how = _how(kind, framework, layout, weight_layout, scalars, device)
-    location = check_target_text(text, kind if kind == "cs231n" else None)
+    location = check_target_text(text, kind if kind == "cs231n" else None, model=kind == "forward")
     fields = ("path", "module", "names", "where")
     setup = {"kind": kind, "framework": how.framework, **{name: getattr(location, name) for name in fields}}
     return FunctionTarget(location.text, how, Worker(location.text, setup, timeout))

@@ -36,11 +36,11 @@ class Location:
     names: tuple[str, ...]
 
 
-def check_target_text(text: str, convention: str | None = None) -> Location:
+def check_target_text(text: str, convention: str | None = None, *, model: bool = False) -> Location:
     """The Location that `text` names; ConvGradError where nothing can be there.
 
-    With the convention "cs231n" the text is the file or the module alone. A file is read and parsed, never run; of a
-    module only the spelling is checked.
+    With the convention "cs231n" the text is the file or the module alone. `model`: it may be a class or an object. A
+    file is read and parsed, never run; of a module only the spelling is checked.
     """
     where, separator, name = text.partition("::")
     if not separator and not where.endswith(".py"):
@@ -56,9 +56,9 @@ def check_target_text(text: str, convention: str | None = None) -> Location:
         names = (name,)
         if where.endswith(".py") and (separator == ":" or ":" in name):
             raise ConvGradError(f"{safe(text)!r} has a colon too few or too many; write file.py::function")
-        _check_name(text, where, name)
+        _check_name(text, where, name, model)
     if separator != ":" and (separator or where.endswith(".py")):
-        _check_file(where, names)
+        _check_file(where, names, model)
         return Location(safe(text), safe(where), str(Path(where).resolve()), None, names)
     if not _DOTTED.fullmatch(where):
         raise ConvGradError(_neither(text))
@@ -89,16 +89,16 @@ def check_command_text(text: str) -> tuple[str, ...]:
     return words
 
 
-def _check_name(text: str, where: str, name: str) -> None:
+def _check_name(text: str, where: str, name: str, model: bool) -> None:
     if name and _DOTTED.fullmatch(name):
         return
     if name:
         raise ConvGradError(f"{safe(name)!r} can't be the name of a function; write file.py::function")
     if where.endswith(".py") and Path(where).is_file():
-        known = _functions(_parse(where))
+        known, what = _named(_parse(where), model), "model" if model else "function"
         listed = f"; it has {', '.join(map(safe, known[:10]))}" if known else ""
-        example = f"{safe(where)}::{safe(known[0] if known else 'function')}"
-        raise ConvGradError(f"{safe(text)} names no function; write {example}{listed}")
+        example = f"{safe(where)}::{safe(known[0] if known else what)}"
+        raise ConvGradError(f"{safe(text)} names no {what}; write {example}{listed}")
     raise ConvGradError(_neither(text))
 
 
@@ -106,7 +106,7 @@ def _neither(text: str) -> str:
     return f"{safe(text)!r} is neither file.py::function nor package.module:function; write one of them"
 
 
-def _check_file(where: str, names: tuple[str, ...]) -> None:
+def _check_file(where: str, names: tuple[str, ...], model: bool) -> None:
     tree = _parse(where)
     bound = set(_bound(tree))
     loose = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | bound
@@ -118,7 +118,7 @@ def _check_file(where: str, names: tuple[str, ...]) -> None:
             continue
         modules = {bind for node in ast.walk(tree) if isinstance(node, ast.Import) for bind in _bound_by(node)}
         close = difflib.get_close_matches(first, bound - modules, 1)
-        known = ", ".join(map(safe, _functions(tree)[:10])) or "no function at all"
+        known = ", ".join(map(safe, _named(tree, model)[:10])) or f"no {'model' if model else 'function'} at all"
         hint = f"did you mean {safe(close[0])}?" if close else f"it has {known}"
         raise ConvGradError(f"{safe(where)} has no {safe(first)}; {hint}")
 
@@ -163,5 +163,13 @@ def _bound_by(node: ast.Import | ast.ImportFrom) -> list[str]:
     return [alias.asname or alias.name.partition(".")[0] for alias in node.names]
 
 
-def _functions(tree: ast.Module) -> list[str]:
-    return [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+def _named(tree: ast.Module, model: bool) -> list[str]:
+    """The functions of the module; of models the classes first, then functions that build one, and objects."""
+    kinds = (ast.ClassDef, ast.FunctionDef, ast.Assign) if model else (ast.FunctionDef,)
+    return [name for kind in kinds for node in tree.body if isinstance(node, kind) for name in _names_of(node)]
+
+
+def _names_of(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.Assign):
+        return [target.id for target in node.targets if isinstance(target, ast.Name)]
+    return [node.name] if isinstance(node, ast.ClassDef | ast.FunctionDef) else []

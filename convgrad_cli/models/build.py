@@ -40,7 +40,7 @@ def load_weights(model: nn.Module, path: str, key: str | None, where: str) -> No
         raise Refusal(f"gets no weights: {error}") from None
     problems = {
         "missing": [name for name in own if name not in given],
-        "unexpected": [name for name in given if name not in own],
+        "unexpected": [name or "a tensor without a name" for name in given if name not in own],
         "of another shape": [
             f"{name} ({_by_x(given[name])}, not {_by_x(own[name])})"
             for name in own
@@ -56,7 +56,16 @@ def load_weights(model: nn.Module, path: str, key: str | None, where: str) -> No
 def run(model: nn.Module, input: Tensor, loss: str | Callable[[Any], Any]) -> Tensor:
     """The loss of the model on `input`, before its backward pass. Refusal where there is none."""
     # A copy, so that a model may write to what it is given.
-    output = model(input.requires_grad_().clone())
+    given = input.requires_grad_().clone() if input.is_floating_point() else input.clone()
+    try:
+        output = model(given)
+    except TypeError as error:
+        if "missing" in str(error) and "positional argument" in str(error):
+            raise Refusal(
+                f"takes more than the one input that --input gives ({error}); "
+                "in Python, convgrad_cli.capture judges it however it is called"
+            ) from None
+        raise
     if callable(loss):
         value = loss(output)
         if not isinstance(value, Tensor) or value.numel() != 1:

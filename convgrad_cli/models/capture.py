@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from convgrad_cli.errors import SpecError
 from convgrad_cli.models.run import Run
-from convgrad_cli.models.use import FUNCTIONS, Use, spec_of
+from convgrad_cli.models.use import FUNCTIONS, Use, packet, spec_of
 from convgrad_cli.tensors.operands import Tensor
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -43,8 +43,9 @@ class Capture(TorchFunctionMode):
         self._runs: Counter[str] = Counter()
         self._without: list[str] = []  # runs that nobody asks a gradient of
         self._twice: list[str] = []  # runs whose gradients were differentiated before all had come
+        self._changed: list[str] = []  # runs whose operands were written to behind autograd's back
         self._waiting: list[Run] = []
-        self._place = 0
+        self._place = self._ended = 0
         self._hooks = ExitStack()
 
     @property
@@ -78,7 +79,7 @@ class Capture(TorchFunctionMode):
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         given = dict(kwargs or {})
-        if func not in FUNCTIONS:
+        if packet(func) not in FUNCTIONS:
             return func(*args, **given)
         named = dict(zip(("input", "weight", "bias"), args, strict=False))
         named |= {name: given.pop(name) for name in ("input", "weight", "bias") if name in given}
@@ -126,14 +127,15 @@ class Capture(TorchFunctionMode):
             name = inside or type(self.model).__name__
         else:
             owned = next((name for name, p in self.model.named_parameters() if p is weight), "")
-            name = owned or ".".join(filter(None, [inside, func.__name__]))
+            name = owned or ".".join(filter(None, [inside, packet(func).__name__]))
         self._runs[name] += 1
         return name if self._runs[name] == 1 else f"{name}#{self._runs[name]}"
 
     def _done(self, run: Run, use: Use | None) -> None:
         self._waiting.remove(run)
+        self._ended += 1
         if use is None:
-            self._twice.append(run.name)
+            (self._changed if run.changed else self._twice).append(run.name)
             return
         # What is computed here is no part of the model, whatever mode it runs in.
         with torch._C.DisableTorchFunction(), torch.no_grad():
@@ -156,21 +158,41 @@ class Capture(TorchFunctionMode):
             self.notes.append(f"{_listed(scripted)}: TorchScript, whose layers can't be seen; not judged")
         if self._twice:
             self.notes.append(f"{_listed(self._twice)}: not judged, as gradients of gradients were added to its own")
+        if self._changed:
+            self.notes.append(
+                f"{_listed(self._changed)}: not judged, as x or w was written to between the forward and the backward "
+                "pass in a way that autograd does not see"
+            )
         if left:
-            self.notes.append(f"no gradient reached {_listed(left)}: the loss does not depend on what they give")
+            none = "" if self._ended else "no backward pass ran here, or "
+            self.notes.append(f"no gradient reached {_listed(left)}: {none}the loss does not depend on what they give")
         if part:
             self.notes.append(f"{_listed(part)}: not judged, as no backward pass left all gradients")
         if self._without:
-            self.notes.append(f"{_listed(self._without)}: not judged, as nothing asks for a gradient there")
+            self.notes.append(
+                f"{_listed(self._without)}: not judged, as nothing asks for a gradient there: frozen, under no_grad, "
+                "or inside an autograd.Function"
+            )
         ran = {name.partition("#")[0] for name in self._runs}
         layers = [(name or type(m).__name__) for m, name in self._names.items() if isinstance(m, CONVOLUTIONS)]
-        unused = [name for name in layers if name not in ran and name not in scripted]
+        unused = [name for name in layers if not {name, f"{name}.weight"} & ran and name not in scripted]
         if unused:
-            self.notes.append(f"{_listed(unused)} did not run")
+            self.notes.append(f"{_listed(unused)} did not run, or in another thread")
+        hooked = [name or type(m).__name__ for m, name in self._names.items() if _has_hooks(m)]
+        if hooked:
+            self.notes.append(f"{_listed(hooked)}: judged before hooks of yours that change gradients")
 
 
 def _is_compiled(module: nn.Module) -> bool:
     return "_orig_mod" in module._modules or getattr(module, "_compiled_call_impl", None) is not None
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    """Whether hooks that may change gradients are on a convolution or on its parameters."""
+    if not isinstance(module, CONVOLUTIONS):
+        return False
+    own = (parameter._backward_hooks for parameter in module.parameters(recurse=False))
+    return bool(module._backward_hooks or module._backward_pre_hooks or any(own))
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -17,7 +17,8 @@ from convgrad_cli.verdict.nonfinite import is_finite
 class Run:
     """Waits for the gradients of one run, and then calls `done` with itself and the Use; None: they can't be had.
 
-    They are those of one backward pass: the first in which all of them come.
+    They are those of one backward pass: the first in which all of them come. `changed`: the operands were written to
+    before that.
     """
 
     def __init__(
@@ -31,6 +32,8 @@ class Run:
         self.name, self.place, self.spec, self._done = name, place, spec, done
         self._operands: dict[str, Tensor] | None = operands  # detached, so that hooks of the graph do not hold it
         self._wanted, self._finite = set[str](), True
+        self._sums = _sums(operands)
+        self.changed = False
         self._came: dict[str, Tensor] = {}
         self._pass, self._differentiable = -1, False  # the backward pass that they come from, and which kind it is
 
@@ -62,7 +65,17 @@ class Run:
         self._came[name] = grad.detach()
         if not self._wanted < set(self._came):
             return
+        self.changed = _sums(self._operands) != self._sums
+        if self.changed:
+            self.forget()
+            self._done(self, None)
+            return
         operands, came = ({key: t.cpu() for key, t in found.items()} for found in (self._operands, self._came))
         self.forget()
         numbers = Operands(operands["input"], operands["weight"], operands.get("bias"), came.pop("grad_output"))
         self._done(self, Use(self.name, self.place, self.spec, numbers, Gradients(**came), self._finite))
+
+
+def _sums(operands: Mapping[str, Tensor]) -> dict[str, bytes]:
+    """What tells whether the operands are still the same, at the cost of one look at each; as bytes, for NaN is one."""
+    return {name: t.sum(dtype=torch.float64).cpu().numpy().tobytes() for name, t in operands.items()}

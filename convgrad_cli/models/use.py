@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -15,14 +15,22 @@ from convgrad_cli.tensors.operands import Operands, Tensor
 # The arguments of torch's functions after input, weight and bias, in their order.
 PLAIN = ("stride", "padding", "dilation", "groups")
 TRANSPOSED = ("stride", "padding", "output_padding", "groups", "dilation")
+EITHER = ("stride", "padding", "dilation", "transposed", "output_padding", "groups")
 FUNCTIONS = {
-    torch.conv1d: PLAIN,
-    torch.conv2d: PLAIN,
-    torch.conv3d: PLAIN,
-    torch.conv_transpose1d: TRANSPOSED,
-    torch.conv_transpose2d: TRANSPOSED,
-    torch.conv_transpose3d: TRANSPOSED,
+    getattr(home, name): order
+    for home in (torch, torch.ops.aten)
+    for names, order in (
+        (("conv1d", "conv2d", "conv3d"), PLAIN),
+        (("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), TRANSPOSED),
+        (("convolution",), EITHER),
+    )
+    for name in names
 }
+
+
+def packet(function: Any) -> Any:
+    """The function of FUNCTIONS, if any, that this is: torch.ops.aten.conv2d for torch.ops.aten.conv2d.default."""
+    return getattr(function, "overloadpacket", function)
 
 
 @dataclass(frozen=True)
@@ -73,9 +81,11 @@ def spec_of(
     function: object, input: Tensor, weight: Tensor, bias: Tensor | None, *rest: object, **more: object
 ) -> ConvSpec:
     """The layer that a call of one of FUNCTIONS runs. Raises SpecError where convgrad knows no such layer."""
-    order = FUNCTIONS[function]  # type: ignore[index]
+    order = FUNCTIONS[packet(function)]
     settings = dict(zip(order, rest, strict=False)) | more
-    transposed, dims = order is TRANSPOSED, weight.dim() - 2
+    transposed, dims = bool(settings.pop("transposed", order is TRANSPOSED)), weight.dim() - 2
+    if not transposed:
+        settings.pop("output_padding", None)
     groups = int(settings.get("groups", 1))  # type: ignore[call-overload]
     channels = weight.shape[0], weight.shape[1] * groups
     return make_spec(

@@ -60,9 +60,7 @@ def _layers(report: ModelReport, style: Style) -> Iterator[Text]:
     for row, line in zip(report.rows, lines, strict=True):
         line.stylize(RichStyle(bold=True, color=COLOURS.get(row.verdict)), 0, len(row.verdict))
         yield line
-        if row.verdict != "PASS":
-            yield Text(f"{GAP}{safe(row.reason, SENTENCE)}")
-        yield from (Text(f"{GAP}{said}") for said in brief(row.nonfinite) if said) if row.nonfinite else ()
+        yield from (Text(f"{GAP}{said}") for said in _said(row))
 
 
 def plain(report: ModelReport, style: Style) -> Iterator[str]:
@@ -101,7 +99,7 @@ def markdown(report: ModelReport, style: Style) -> Iterator[str]:
     for row in report.rows:
         name, layer = prose(safe(row.name, SENTENCE)), f"`{row.spec.layer_text()}`"
         numbers = f"{_ratio(row)} | {_bits(row)} | {row.seconds:.3f}"
-        said = prose(safe(row.reason, SENTENCE))
+        said = prose("; ".join(_said(row)))
         shape = by_x(row.spec.input_shape)
         yield f"| {name} | {layer} | {shape} | {_judged(row)} | {row.verdict} | {numbers} | {said} |\n"
     yield f"\n{prose(_total(report).plain)}\n"
@@ -128,7 +126,8 @@ def html(report: ModelReport, style: Style) -> Iterator[str]:
     facts = (GAP.join([first.removeprefix(title), second, _total(report).plain])).split(GAP)
     lines = [_roll_line(row, style) for row in report.rows]
     heads = ("module", "input"), ("x bound", "bits", "seconds", "multiply-adds")
-    roll = Roll("model", title, [fact.strip() for fact in facts if fact.strip()], "layers", *heads, lines, report.notes)
+    notes = () if style.quiet else report.notes
+    roll = Roll("model", title, [fact.strip() for fact in facts if fact.strip()], "layers", *heads, lines, notes)
     yield from roll_page(roll, style)
 
 
@@ -137,7 +136,7 @@ def _roll_line(row: LayerRow, style: Style) -> Entry:
     numbers = (_ratio(row), _bits(row), f"{row.seconds:.3f}", f"{row.spec.macs:,}")
     facts = (("layer", f"{layer}, x {size}"), ("output", by_x(row.spec.output_shape)), ("judged", _judged(row)))
     again = f"{style.typed} --layer {shlex.quote(row.name)}" if style.typed else ""
-    return Entry(row.name, row.verdict, row.reason, (layer, size), numbers, facts, row.verdicts, command=again)
+    return Entry(row.name, row.verdict, _said(row), (layer, size), numbers, facts, row.verdicts, command=again)
 
 
 def _head(report: ModelReport, style: Style) -> list[Text]:
@@ -164,6 +163,12 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
         for head, cell, width in zip(HEADS, cells, widths, strict=True)
     )
     return GAP.join(placed).rstrip()
+
+
+def _said(row: LayerRow) -> list[str]:
+    """Why a layer is not right, and where its NaN and infinities come from."""
+    reason = [safe(row.reason, SENTENCE)] if row.verdict != "PASS" else []
+    return reason + (brief(row.nonfinite) if row.nonfinite else [])
 
 
 def _judged(row: LayerRow) -> str:

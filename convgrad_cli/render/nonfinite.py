@@ -26,17 +26,21 @@ def sentences(found: NonFinite, dtype: str) -> list[str]:
 
 
 def brief(found: NonFinite) -> list[str]:
-    """The same for one layer of many: a sentence for each operand and the first one for each tensor."""
+    """The same for one layer of many: for each operand the first of each kind, and for each tensor the first."""
     said = []
     for name, nans, infinities, of in found.counts:
-        first = next(entry for entry in found.entries if entry.operand == name)
-        count = nans + infinities
-        at = f"{_indexed(LETTERS[name], first.index)} is {value(first.value)}"
-        said.append(at if count == 1 else f"{at}, and {count - 1:,} more of {of:,} entries of {LETTERS[name]}")
-    firsts = {one.tensor: one for one in reversed(found.elements) if one.cause}
-    for tensor, one in reversed(firsts.items()):
-        count = sum(other.count for other in found.elements if other.tensor == tensor)
-        said.append(_elements(replace(one, count=count)))
+        kinds = {value(entry.value): entry for entry in reversed(found.entries) if entry.operand == name}
+        listed = [f"{_indexed(LETTERS[name], one.index)} is {kind}" for kind, one in reversed(kinds.items())]
+        more = nans + infinities - len(listed)
+        said.append(", ".join(listed) + (f", and {more:,} more of {of:,} entries of {LETTERS[name]}" if more else ""))
+    for tensor in dict.fromkeys(one.tensor for one in found.elements):
+        here = [one for one in found.elements if one.tensor == tensor]
+        first, count = here[0], sum(one.count for one in here)
+        if len({value(one.value) for one in here}) == 1 and first.cause:
+            said.append(_elements(replace(first, count=count)))
+        else:
+            at = f"{_indexed(_name(tensor), first.index)} is {value(first.value)}: it {first.reason}"
+            said.append(f"{count:,} of {first.of:,} elements of {_name(tensor)} are not finite; {at}")
     return said
 
 

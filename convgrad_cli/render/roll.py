@@ -24,11 +24,11 @@ LARGEST = 1_800_000  # bytes of rows; a page stays under 2 MB
 
 @dataclass(frozen=True)
 class Entry:
-    """A row: its name, texts and numbers below the heads of its Roll, and what it leads to."""
+    """A row: its name, texts and numbers below the heads of its Roll, and what it leads to; `said` is why it is bad."""
 
     name: str
     verdict: str
-    reason: str
+    said: Sequence[str]
     texts: Sequence[str]
     numbers: Sequence[str]
     facts: Sequence[tuple[str, str]]
@@ -111,8 +111,7 @@ def _row(number: int, line: Entry) -> Markup:
 
 
 def _details(number: int, line: Entry) -> Iterator[Markup]:
-    if line.reason:
-        yield tag("p", coloured(safe(line.reason, SENTENCE)))
+    yield from (tag("p", coloured(safe(said, SENTENCE))) for said in line.said)
     facts = [
         join([tag("dt", label), tag("dd", tag("code", safe(text, SENTENCE)))]) for label, text in line.facts if text
     ]

@@ -33,7 +33,7 @@ from convgrad_cli.render.terminal import printed
 from convgrad_cli.report import SCHEMA, Row, Tally
 from convgrad_cli.safe import safe
 
-LONGEST = 44  # columns of a label that others stand in line with, in a pipe
+LONGEST = 80  # columns of a label that others stand in line with, in a pipe
 NUMBERS = 42  # columns of all that stands beside a label
 NARROW = 72  # columns below which the numbers stand under the label
 LISTED = 10  # problems that are named in the last line
@@ -92,7 +92,7 @@ def _reasons(row: Row) -> Iterator[str]:
 
 def _said(row: Row) -> str:
     """Why a row is not PASS, or how much of it was looked at."""
-    return safe(row.reason, SENTENCE) or (f"{row.sampled} elements of each tensor" if row.sampled else "")
+    return safe(row.reason, SENTENCE) or (f"up to {row.sampled} elements of each tensor" if row.sampled else "")
 
 
 def _total(tally: Tally) -> Text:
@@ -182,11 +182,19 @@ def html(rows: Rows, tally: Tally, style: Style) -> Iterator[str]:
 def _roll_line(row: Row) -> Entry:
     layer, size = row.spec.layer_text(), by_x(row.spec.input_shape)
     numbers = (_ratio(row), f"{row.seconds:.3f}", f"{row.spec.macs:,}")
-    sampled = f"{row.sampled} elements of each tensor" if row.sampled else ""
+    sampled = f"up to {row.sampled} elements of each tensor" if row.sampled else ""
     facts = [("problem", row.problem), ("from", row.place), ("layer", f"{layer}, x {size}"), ("dtype", row.dtype)]
     facts += [("code", row.target), ("settings", row.settings), ("judged", sampled)]
     return Entry(
-        row.label, row.verdict, row.reason, (layer, size), numbers, facts, row.verdicts, row.conditions, row.again
+        row.label,
+        row.verdict,
+        [row.reason] if row.reason else [],
+        (layer, size),
+        numbers,
+        facts,
+        row.verdicts,
+        row.conditions,
+        row.again,
     )
 
 

@@ -6,6 +6,7 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from models.networks import Small
@@ -94,6 +95,42 @@ def test_numbers_are_given_as_for_other_commands(tmp_path):
     assert [row["ratio"] for row in given] == [row["ratio"] for row in filled]
     assert [row["ratio"] for row in given] != [row["ratio"] for row in rows(*SMALL)]
     assert all(row["dtype"] == "float64" for row in rows(*SMALL, "--dtype", "float64"))
+
+
+def test_whole_numbers_reach_an_embedding_as_they_are(tmp_path):
+    (tmp_path / "words.py").write_text(WORDS)
+    np.save(tmp_path / "ids.npy", np.arange(8).reshape(1, 8))
+    [found] = rows(f"{tmp_path}/words.py::Words", "--input", str(tmp_path / "ids.npy"))
+    assert (found["name"], found["verdict"]) == ("conv", "PASS")
+    several = model(f"{tmp_path}/words.py::Two", "--input-size", "1x2x8")
+    assert several.status == 2
+    assert "takes more than the one input that --input gives (" in several.err
+    assert "convgrad_cli.capture judges it however it is called" in several.err
+
+
+def test_names_that_are_there_are_told_of_models(tmp_path):
+    (tmp_path / "words.py").write_text(WORDS)
+    asked = model(f"{tmp_path}/words.py", "--input-size", "1")
+    assert f"names no model; write {tmp_path}/words.py::Words; it has Words, Two, build, two" in asked.err
+    assert "has no nothing; it has Words, Two, build, two" in model(f"{tmp_path}/words.py::nothing").err
+    assert "it has Words, Two, build, two" in call("check", "--forward", f"{tmp_path}/words.py::nothing").err
+
+
+WORDS = """
+from torch import nn
+class Words(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.conv = nn.Embedding(10, 4), nn.Conv1d(4, 3, 3)
+    def forward(self, x):
+        return self.conv(self.table(x).mT)
+class Two(nn.Module):
+    def forward(self, x, z):
+        return x + z
+def build():
+    return Words()
+two = Two()
+"""
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,16 @@ def test_code_of_other_kinds():
     assert [row["verdict"] for row in rows(line)] == ["PASS"]
 
 
+def test_problems_of_one_name_are_told_apart():
+    Path("same").write_text('--dt=f32,bf16 --mb=1,2 ic2ih4oc2kh2n"cont"\n--reset --dir=FWD_B ic2ih4oc2kh2n"b" '
+                            'deconv:ic2ih4oc2kh2n"b" ic2ih5oc2kh2n"b" ic2ih4oc3kh2n"c"\n')  # fmt: skip
+    said = suite("same -f plain").out
+    found = [line.split("\t")[1] for line in said.splitlines()]
+    assert len(set(found)) == len(found)
+    assert found[:4] == [f"cont {dtype} batch {size}" for dtype in ("float32", "bfloat16") for size in (1, 2)]
+    assert "c" in found
+
+
 def test_match_is_about_names_and_texts():
     assert names("list --match '^t'") == ["two", "three"]
     assert names("list --match 'kh3ph1'") == ["one"]

@@ -85,7 +85,7 @@ def test_a_layer_used_twice_has_a_gradient_for_each_use_and_functional_calls_are
     both = uses["twice"].gradients.weight + uses["twice#2"].gradients.weight
     assert torch.equal(both, model.twice.weight.grad)
     assert not torch.equal(uses["twice"].gradients.weight, uses["twice#2"].gradients.weight)
-    assert notes == ["unused did not run"]
+    assert notes == ["unused did not run, or in another thread"]
 
 
 def test_what_is_frozen_has_no_gradient_and_the_rest_has():
@@ -97,7 +97,60 @@ def test_what_is_frozen_has_no_gradient_and_the_rest_has():
         "grouped": ["bias"],
         "up": ["weight", "input", "bias"],
     }
-    assert notes == ["first: not judged, as nothing asks for a gradient there"]
+    assert notes == [
+        "first: not judged, as nothing asks for a gradient there: frozen, under no_grad, or inside an autograd.Function"
+    ]
+
+
+class Spelled(nn.Module):
+    """A convolution and a transposed one in every way that torch can be called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.up = nn.Conv2d(2, 2, 2), nn.ConvTranspose2d(2, 2, 2)
+
+    def forward(self, x):
+        conv, up, aten = (self.conv.weight, self.conv.bias), (self.up.weight, self.up.bias), torch.ops.aten
+        rest = ((1, 1), (0, 0), (1, 1), False, (0, 0), 1)
+        around = ((2, 1), (0, 0), (1, 1), True, (1, 0), 1)
+        x = torch.convolution(torch.convolution(x, *conv, *rest), *up, *around)
+        x = aten.convolution(aten.convolution.default(x, *conv, *rest), *up, *around)
+        x = aten.conv2d.default(aten.conv2d(x, *conv, stride=(2, 1)), *conv)
+        return aten.conv_transpose2d(torch.conv2d(input=x, weight=conv[0], bias=conv[1]), *up)
+
+
+def test_however_torch_is_called():
+    torch.manual_seed(0)
+    uses, notes = captured(Spelled(), torch.randn(1, 2, 9, 8))
+    assert [name.partition("#")[0] for name in uses] == [
+        *["conv.weight", "up.weight"] * 2, *["conv.weight"] * 3, "up.weight"
+    ]  # fmt: skip
+    assert notes == []
+    for use in uses.values():
+        assert_a_use_repeats(use)
+
+
+def test_operands_that_are_written_to_behind_autograds_back_are_said():
+    model, x = small()
+
+    def doubled(y):
+        x.data.mul_(2)
+        return y.sum()
+
+    uses, notes = captured(model, x, doubled)
+    assert list(uses) == ["grouped", "up"]
+    assert notes == [
+        "first: not judged, as x or w was written to between the forward and the backward pass in a way that autograd "
+        "does not see"
+    ]
+
+
+def test_why_no_gradient_came_is_not_guessed():
+    model, x = small()
+    with Capture(model, lambda use: None) as capture:
+        model(x)
+    [note] = capture.notes
+    assert note.startswith("no gradient reached first, grouped, up: no backward pass ran here, or the loss does not")
 
 
 def test_hooks_that_are_there_already_are_called_and_stay():
@@ -105,7 +158,9 @@ def test_hooks_that_are_there_already_are_called_and_stay():
     seen = []
     handle = model.first.register_forward_hook(lambda *_: seen.append("forward"))
     model.first.weight.register_hook(lambda grad: 2 * grad)
-    uses, _ = captured(model, x)
+    model.up.register_full_backward_hook(lambda *_: None)
+    uses, notes = captured(model, x)
+    assert notes == ["first, up: judged before hooks of yours that change gradients"]
     assert seen == ["forward"]
     assert torch.equal(2 * uses["first"].gradients.weight, model.first.weight.grad)
     assert list(model.first._forward_hooks) == [handle.id]

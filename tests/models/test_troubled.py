@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,21 @@ def test_the_row_says_in_brief_and_the_layer_tells_all():
     refused = model("between", "--layer", "two", "--check")
     assert refused.status == 2
     assert "x has NaN or infinities (the first of 4 at x[0,0,0,0]), which no bound can judge" in refused.err
+
+
+def test_nan_and_infinities_are_not_lumped_together():
+    said = model("mixed").out
+    assert "x[0,0,0,1] is inf, x[0,0,1,0] is -inf, x[0,0,1,1] is NaN, and 6 more of 12 entries of x" in said
+    assert "3 of 3 elements of w.grad are NaN: w.grad[0,0,0,0] has the term x[0,0,1,1] * g" in said
+    x = next(line for line in said.splitlines() if "elements of x.grad" in line)
+    assert "elements of x.grad are not finite; x.grad[0,0,0,1] is -inf: it has the term w" in x
+
+
+@pytest.mark.parametrize("form", ["html", "markdown"])
+def test_it_is_said_in_every_form_for_people(form):
+    said = model("between", "-f", form, "-q").out.replace("\\", "")
+    assert "x[0,0,0,0] is NaN, and 3 more of 12 entries of x" in re.sub(r"<[^>]*>", "", said)
+    assert "note: " not in said
 
 
 def test_capture_in_code_says_it_too():

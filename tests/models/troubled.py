@@ -20,6 +20,8 @@ class Troubled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.one(x.abs())
+        if self.where == "mixed":
+            y = y * torch.tensor([[1, torch.inf], [-torch.inf, torch.nan]])
         if self.where == "between":
             y = torch.cat([(y[:1, :1] - 10).log(), y[:1, 1:]], 1)
         y = self.two(y)

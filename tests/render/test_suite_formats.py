@@ -111,7 +111,7 @@ def test_markdown_is_one_table_in_which_nothing_is_live():
     assert len(found) == len(ROWS) + 1
     assert [text_in(line[0]) for line in found[1:]] == LABELS
     assert [text_in(line[3]) for line in found[1:]] == [one.verdict for one in ROWS]
-    assert text_in(found[2][-1]) == "64 elements of each tensor"
+    assert text_in(found[2][-1]) == "up to 64 elements of each tensor"
 
 
 def test_latex_compiles_and_nothing_runs_off_a_page(tmp_path):
