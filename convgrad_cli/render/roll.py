@@ -118,7 +118,7 @@ def _details(number: int, line: Entry) -> Iterator[Markup]:
     yield tag("dl", *facts)
     if line.verdicts:
         rows = [[tag("code", TITLES[one.tensor]), *verdicts.cells(one)] for one in line.verdicts]
-        yield rows_of(("tensor", *verdicts.HEADS), rows)
+        yield wide(rows_of(("tensor", *verdicts.HEADS), rows), f"tensors of {safe(line.name, SENTENCE)}")
     failed = [one for one in line.conditions if one.outcome != "PASS"]
     yield from (tag("p", f"{one.outcome} under {safe(one.name)}: {verdicts.shown(one)}") for one in failed)
     if line.command:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -89,6 +90,16 @@ def test_it_fits_every_screen(width, suite, browser):
         assert page.evaluate("document.documentElement.scrollWidth") == width
         page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
         assert page.evaluate("document.documentElement.scrollWidth") == width
+        opened, frame = (page.locator(part).first.bounding_box() for part in ("#roll details", ".wide"))
+        assert opened["x"] + opened["width"] <= frame["x"] + frame["width"] + 1
+
+
+def test_a_long_note_breaks_on_a_narrow_screen(tmp_path, browser):
+    file = tmp_path / "model.html"
+    report = replace(MODEL, notes=("net.py::build, sha256 " + 64 * "8",))
+    file.write_text("".join(RENDERERS["html"](report, Style())), encoding="utf-8")
+    with visited(browser, file, viewport={"width": 400, "height": 800}) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") == 400
 
 
 def test_without_a_script_all_of_it_is_there(suite, browser):
