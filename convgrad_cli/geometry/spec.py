@@ -209,7 +209,7 @@ def make_spec(
     """A ConvSpec from what people write: one number for all axes, one an axis, or "same", "valid", "full".
 
     `dims` follows from the first per-axis value with several parts, else it is 2. `input_size` defaults to one more
-    than the kernel covers, each number of channels to `groups`. Raises SpecError.
+    than the kernel covers and what padding crops, each number of channels to `groups`. Raises SpecError.
     """
     return _spec(**plain_settings(locals()))
 
@@ -249,17 +249,19 @@ def _spec(
     kernel = _spread(kernel_size, dims)
     dilations = _spread(dilation, dims)
     strides = _spread(stride, dims)
+    pads, more = _pads(padding, dims, kernel, dilations, strides, transposed), _spread(output_padding, dims)
     if input_size is None:
-        input_size = tuple(d * (k - 1) + 2 for k, d in zip(kernel, dilations, strict=True))
+        axes = zip(kernel, dilations, strides, pads, more, strict=True)
+        input_size = tuple(_usual_size(d * (k - 1) + 1, s, sum(p), o, transposed) for k, d, s, p, o in axes)
     return ConvSpec(
         in_channels=groups if in_channels is None else in_channels,
         out_channels=groups if out_channels is None else out_channels,
         input_size=_spread(input_size, dims),
         kernel_size=kernel,
         stride=strides,
-        padding=_pads(padding, dims, kernel, dilations, strides, transposed),
+        padding=pads,
         dilation=dilations,
-        output_padding=_spread(output_padding, dims),
+        output_padding=more,
         groups=groups,
         bias=bias,
         padding_mode=padding_mode,
@@ -271,6 +273,13 @@ def _spec(
 def _spread(value: int | Sizes, dims: int) -> Sizes:
     values = (value,) if isinstance(value, int) else value
     return values * dims if len(values) == 1 else values
+
+
+def _usual_size(covered: int, stride: int, padding: int, output_padding: int, transposed: bool) -> int:
+    """One more than the kernel covers, or more where padding would crop all of it."""
+    if not transposed:
+        return covered + 1 + max(0, -padding)
+    return max(covered + 1, 2 - (covered + output_padding - padding) // max(stride, 1))
 
 
 def _pads(

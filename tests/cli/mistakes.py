@@ -130,7 +130,7 @@ $ inspect --output-padding 1
 --output-padding belongs to a transposed convolution; add --transposed or drop it
 $ inspect --output-padding 1 --transposed
 --output-padding 1 must be 0 or more and less than stride or dilation (1)
-$ inspect --transposed --padding 3
+$ inspect --transposed --size 3 --padding 3
 padding 3x3 crops all of this transposed layer: output would be -2x-2; use a smaller --padding
 $ inspect --layer 'Conv2d(3, 4, 2'
 --layer 'Conv2d(3, 4, 2' is not a layer; write it as PyTorch does: Conv2d(3, 4, (2, 2))

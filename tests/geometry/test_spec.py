@@ -324,3 +324,14 @@ def test_macs_count_every_multiply_add_of_an_unpadded_layer():
     assert make_spec(input_size=3).macs == 2 * 2 * 2 * 2
     assert make_spec(input_size=3, in_channels=4, out_channels=6, groups=2, batch_size=5).macs == 16 * 2 * 6 * 5
     assert make_spec(input_size=3, transposed=True).macs == 9 * 4
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("padding", [-3, -1, 0, 2, 5])
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), [(1, 1, 1), (2, 3, 1), (3, 2, 2)])
+def test_the_size_that_nobody_gives_fits_whatever_padding_crops(transposed, padding, kernel, stride, dilation):
+    layer = {"kernel_size": kernel, "stride": stride, "dilation": dilation, "transposed": transposed, "dims": 1}
+    spec = make_spec(padding=padding, **layer)
+    assert spec.output_size[0] >= 1
+    if not transposed and padding >= 0:
+        assert spec.input_size == make_spec(**layer).input_size
