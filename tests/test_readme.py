@@ -107,7 +107,7 @@ def test_the_readme_shows_the_figures_of_the_studies():
 
 
 def figures() -> list[str]:
-    """The README's tables of figures, as the results of the benchmarks have them: those that have an aim, and growth."""
+    """The README's tables, as the results of the benchmarks have them: figures with an aim, growth, and suite."""
 
     def result(name: str) -> dict:
         return json.loads((ROOT / "tests" / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
