@@ -217,6 +217,9 @@ def _misshapen(spec: ConvSpec, name: str, shape: tuple[int, ...]) -> Named:
     pads = [sum(pair) for pair in spec.padding]
     space, wanted = shape[-spec.dims :], right[-spec.dims :]
     rests = [(n + p - e) % s for n, p, e, s in zip(spec.input_size, pads, spec.kernel_extent, spec.stride, strict=True)]
+    if name == "input" and any(n == 0 and not p for n, p in zip(space, pads, strict=False)):
+        said = "is empty: a slice such as [p:-p] takes nothing where the padding is 0; write [p:p+size]"
+        return Named(name, ("F6",), said, equals=False)
     if len(shape) != len(right):
         return Named(name, ("F0",), f"has {len(shape)} axes, not {len(right)}", equals=False)
     if name == "input" and any(pads) and space == tuple(n + p for n, p in zip(wanted, pads, strict=False)):

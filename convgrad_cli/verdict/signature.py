@@ -59,7 +59,7 @@ def _rounded(operand: str, failed: Sequence[Probed], narrowest: str, declared: s
     if not bool(expected.any()):
         return f"{_share(one)} are not 0, where every term is"
     if not bool(actual.any()):
-        return f"small numbers come back as 0: {_share(one)}, the largest of which must be {expected.abs().max():.2g}"
+        return f"{_lost(failed, expected)} back as 0: {_share(one)}, the largest of which must be {_largest(expected)}"
     # Where tiny numbers are lost, the others say how many bits are kept.
     plain = (expected.abs() > PLAIN) | bool(actual.all())
     if not bool(plain.any()):
@@ -115,6 +115,20 @@ def _sums(failed: Sequence[Probed], narrowest: str) -> str:
     wide = "float64" if failed[0].probe.operands.input.dtype == torch.float64 else "float32"
     title = f" ({ARITHMETICS[narrowest].title})" if narrowest in ("partial", "short") else ""
     return f"sums are not kept in {wide}: {_share(failed[0])} are rounded on the way{title}"
+
+
+def _lost(failed: Sequence[Probed], expected: Tensor) -> str:
+    """Which numbers those are of which nothing came back, beside the others that are right."""
+    right = torch.cat([f.expected.double()[~f.wrong] for f in failed if f.wrong.dim()])
+    for sign, name in ((-1, "negative"), (1, "positive")):
+        if bool((expected.sign() == sign).all()) and not bool((right.sign() == sign).any()):
+            return f"{name} numbers come"
+    right = right[right != 0].abs()
+    return "small numbers come" if not len(right) or expected.abs().max() <= right.min() else "some numbers come"
+
+
+def _largest(expected: Tensor) -> str:
+    return f"{expected[expected.abs().argmax()]:.2g}"
 
 
 def _share(one: Probed) -> str:

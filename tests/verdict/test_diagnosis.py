@@ -308,6 +308,11 @@ def uncropped(x, w, b, g, *, padding):
     (ph, pw) = padding
     return bare(np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw))), w, b, g)
 
+def sliced(x, w, b, g, *, padding):
+    (ph, pw) = padding
+    dx, dw = bare(np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw))), w, b, g)
+    return dx[:, :, ph:-ph, pw:-pw], dw
+
 def doubled(x, w, b, g, *, stride, padding, dilation, groups):
     dx, dw = bare(x, w, b, g)
     return 2 * dx, dw
@@ -358,6 +363,14 @@ def test_a_wrong_shape_is_read(bare):
         ["F6"],
         "has the size of the padded input: the padding is not cropped",
     )
+
+
+def test_a_slice_to_minus_nothing_is_told_apart(bare):
+    assert bare("sliced", "--size", "6x5", "--padding", "1")["verdict"] == "PASS"
+    for padding in ("0", "1x0"):
+        [fault] = bare("sliced", "--size", "6x5", "--padding", padding)["diagnosis"]["faults"]
+        assert fault["kinds"] == ["F6"]
+        assert fault["words"].startswith("is empty: a slice such as [p:-p] takes nothing where the padding is 0")
 
 
 def test_classes_that_raise_the_same_share_a_line(bare):
