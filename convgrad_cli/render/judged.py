@@ -101,6 +101,7 @@ def _mistake(check: Check) -> Markup:
     for label_here, text in lines(check):
         label = label_here or label
         if label not in ("right", "yours"):
-            shown = tag("dd", coloured(text), class_="fixed" if text.startswith("  ") else None)
+            said = tag("code", text) if label == "smallest" else coloured(text)  # a command has no letters of tensors
+            shown = tag("dd", said, class_="fixed" if text.startswith("  ") else None)
             items += [tag("dt", label_here), shown] if label_here else [shown]
     return tag("dl", *items, class_="mistake") if items else Markup("")

@@ -174,7 +174,7 @@ def diagnosed() -> Report:
     right, yours = "(x[:,0,0:3,0:3] * g[:,0,1:4,1:4]).sum()", "(x[:,0,0:2,0:3] * g[:,0,1:3,1:4]).sum()"
     recovery = Recovery("grad_weight", (0, 0, 0, 0), right, yours, "3 missing: x[0,0,2,0] * g[0,0,3,1], ...")
     drawn = ErrorMap("grad_weight", "w[0,0,:,:]", "the first of 3 kernel rows", ("###", "...", "..."))
-    smallest = "convgrad check mine.py::backward --size 2 --kernel 1 --stride 2"
+    smallest = "convgrad check mine.py::backward --size 2 --kernel 1 --stride 2 --x ones --w ones"
     boundary = ("wrong only if stride > 1",)
     found = Diagnosis("Conv2d(2, 3, (3, 3))", (drawn,), (fault,), (recovery,), (), smallest, boundary, 88)
     return _with(one_failing(), diagnosis=found)

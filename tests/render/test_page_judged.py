@@ -44,6 +44,7 @@ def test_the_mistake_is_named_and_the_sums_stand_side_by_side(browser, tmp_path)
         boxes = [page.locator(f".sides .{side}").bounding_box() for side in ("right", "yours")]
         assert boxes[0]["y"] == boxes[1]["y"]
         assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"]
+        assert page.locator("dl.mistake dd > code").inner_html() == diagnosed().diagnosis.smallest
         recovered = diagnosed().diagnosis.recovered[0]
         assert page.inner_text(".sides .right").endswith(f"w[0,0,0,0] = {recovered.right}")
         assert page.inner_text(".sides .yours").endswith(f"w[0,0,0,0] = {recovered.yours}")
