@@ -168,7 +168,9 @@ def _term_by_term(found: Formula, letters: Mapping[str, torch.Tensor]) -> Passag
         shown = (factors[0], "*", factors[1]) if len(factors) > 1 else (factors[0], *times)
         rows.append((f"{name} ", *shown, "  sum", total))
     hidden = found.count - len(rows)
-    return Passage("Term by term", rows=(*rows, *([(f"and {hidden:,} more terms",)] if hidden else [])))
+    if hidden:
+        rows.append((f"and {hidden:,} more term{'s' * (hidden > 1)}",))
+    return Passage("Term by term", rows=tuple(rows))
 
 
 def _autograd_value(

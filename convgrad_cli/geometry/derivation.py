@@ -196,5 +196,9 @@ def _drop_ones(formula: Formula, ones: bool) -> Formula:
     """Without the factor g, which is 1 everywhere; and then nothing needs to run backwards."""
     if not ones:
         return formula
-    kept = [[f for f in product.factors if f.operand != "g"] for product in formula.products]
-    return Formula(tuple(Product(tuple(Factor(f.operand, f.index) for f in fs)) for fs in kept), formula.reason)
+    parted = []
+    for product in formula.products:
+        factors = [Factor(f.operand, f.index) for f in product.factors]
+        kept, left = ([f for f in factors if (f.operand == "g") == is_left] for is_left in (False, True))
+        parted.append(Product(tuple(kept), tuple(left)))
+    return Formula(tuple(parted), formula.reason)

@@ -75,9 +75,13 @@ class Factor:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """Slices of equal shape, multiplied entry by entry and added up."""
+    """Slices of equal shape, multiplied entry by entry and added up.
+
+    `ones` are factors that are left out of the text, since each of their entries is 1.
+    """
 
     factors: tuple[Factor, ...]
+    ones: tuple[Factor, ...] = ()
 
     @property
     def count(self) -> int:

@@ -12,7 +12,7 @@ from itertools import islice
 from convgrad_cli.render.article import Block, Fixed, Grid, Heading, Listing, Matrices, Matrix, Paragraph, Row, article
 from convgrad_cli.render.judged import judged
 from convgrad_cli.render.markup import Markup, code, coloured, join, tag
-from convgrad_cli.render.names import element_name, loss_text
+from convgrad_cli.render.names import letter_of, loss_text
 from convgrad_cli.render.numbers import stored, sum_of_terms
 from convgrad_cli.render.palette import STEPS
 from convgrad_cli.render.pytorch import program
@@ -62,7 +62,8 @@ def _worked(element: Element | None, report: Report, style: Style) -> list[Marku
     value = next(iter(element.values.values()))
     terms = [[stored(factor, report.dtype) for factor in term] for term in element.terms or ()]
     written = sum_of_terms(terms, style.precision) if terms else f"{element.formula.count:,} terms"
-    said = f"{element_name(element)} = {sum_of_terms([[stored(value, report.dtype)]], style.precision)}"
+    name = f"{letter_of(element.tensor)}[{','.join(map(str, element.index))}]"
+    said = f"{name} = {sum_of_terms([[stored(value, report.dtype)]], style.precision)}"
     lines = [
         tag("p", code(said), class_="value"),
         tag("p", code(element.expression), class_="sum"),

@@ -15,6 +15,11 @@ TITLES |= {"grad_grad_output": "g.grad"}
 LETTERS = {tensor: formula.LETTERS[tensor.removeprefix("grad_")] for tensor in TITLES}
 
 
+def letter_of(tensor: str) -> str:
+    """What a tensor is called where operands and gradients stand side by side: x, w.grad."""
+    return formula.LETTERS.get(tensor) or f"{LETTERS[tensor]}.grad"
+
+
 def element_name(element: Element) -> str:
     """The element as expressions write it: w[0,0,0,1]."""
     return indexed(element.tensor, element.index)

@@ -17,6 +17,7 @@ from convgrad_cli.render import selection
 from convgrad_cli.render.cells import Matrix, lines_of, shade_name, table_of
 from convgrad_cli.render.compared import error_of
 from convgrad_cli.render.markup import Markup, tag
+from convgrad_cli.render.names import letter_of
 from convgrad_cli.render.numbers import column, number, stored
 from convgrad_cli.render.spans import Coder
 from convgrad_cli.render.style import Style
@@ -52,8 +53,11 @@ class Stage:
     @property
     def notices(self) -> list[str]:
         """What is said of tensors that are drawn in part."""
-        parts = [f"{_letter(name)} {view}" for name, view in self._windows.items() if not view.is_whole]
-        return [f"Large tensors are drawn in part: {', '.join(parts)}."] if parts else []
+        parts = {name: f"{letter_of(name)} {view}" for name, view in self._windows.items() if not view.is_whole}
+        large = [said for name, said in parts.items() if name in self._report.tensors]
+        single = [letter_of(name) for name in parts if name not in self._report.tensors]
+        found = [f"Large tensors are drawn in part: {', '.join(large)}."] if large else []
+        return found + ([f"Of {', '.join(single)} only the element that is explained is drawn."] if single else [])
 
     @cached_property
     def worked(self) -> Element | None:
@@ -83,7 +87,7 @@ class Stage:
         coder = Coder()
         tensors = {
             name: {
-                "letter": _letter(name),
+                "letter": letter_of(name),
                 "shape": view.shape,
                 "start": view.start,
                 "size": view.size,
@@ -175,9 +179,9 @@ class Stage:
                 slices.append(table_of(matrix, shades, self._marks(name)))
         section = tag(
             "section",
-            tag("h3", tag("b", _letter(name)), " ", tag("span", SAID[name]), " ", tag("small", by_x(view.shape))),
+            tag("h3", tag("b", letter_of(name)), " ", tag("span", SAID[name]), " ", tag("small", by_x(view.shape))),
             tag("div", *slices, class_="slices"),
-            class_=f"tensor {_letter(name).partition('.')[0]}",
+            class_=f"tensor {letter_of(name).partition('.')[0]}",
             id=f"tensor-{name}",
         )
         before = tag("span", sign, class_="sign", aria_hidden="true") if sign else None
@@ -187,16 +191,13 @@ class Stage:
         """The cells of a tensor that the worked element lights up, and how."""
         if self.worked is None:
             return {}
-        marks = {at: "lit" for term in self.worked.formula.terms() for letter, at in term if NAMES[letter] == name}
+        factors = [f for product in self.worked.formula.products for f in (*product.factors, *product.ones)]
+        marks = {at: "lit" for factor in factors if NAMES[factor.operand] == name for at in factor.entries()}
         return marks | ({self.worked.index: "at"} if self.worked.tensor == name else {})
 
 
 def _place(name: str, lead: Sequence[int]) -> str:
-    return f"{_letter(name)}[{','.join(map(str, lead))}]" if lead else _letter(name)
-
-
-def _letter(name: str) -> str:
-    return LETTERS.get(name) or f"{LETTERS[name.removeprefix('grad_')]}.grad"
+    return f"{letter_of(name)}[{','.join(map(str, lead))}]" if lead else letter_of(name)
 
 
 def axis_names(spec: ConvSpec, name: str) -> list[str]:

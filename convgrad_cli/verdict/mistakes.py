@@ -131,6 +131,12 @@ def _substituted(spec: ConvSpec, operands: Operands, name: str, past: Past | Non
         yield Mistake(
             "plus-one", "F10", "plus 1: added to a buffer of ones", "result", after=lambda t: t + 1, common=False
         )
+        if name == "input":
+            said = "with zeros where x is not positive: the gradient of a ReLU before the layer"
+            yield Mistake("relu-before", "F0", said, "result", after=lambda t: t * (own > 0), common=False)
+    if name != "output":
+        said = "with g set to 0 where y is not positive: the gradient of a ReLU after the layer"
+        yield Mistake("relu-after", "F0", said, "grad_output", _relu_after, common=False)
     if name == "output" and spec.bias:
         for key, factor, words in (
             ("ignored", 0, "without the bias"),
@@ -152,6 +158,11 @@ def _substituted(spec: ConvSpec, operands: Operands, name: str, past: Past | Non
             yield Mistake("bias-width", "F7", said, "bias", after=lambda t: t - wide.view(shape) + wide, common=False)
     if past is not None:
         yield from _left_over(spec, name, past)
+
+
+def _relu_after(s: Setup) -> Setup:
+    output = by_hand(s.spec, s.operands, ("output",)).named()["output"]
+    return with_operand(s, "grad_output", s.operands.grad_output * (output > 0))
 
 
 def _left_over(spec: ConvSpec, name: str, past: Past) -> Iterator[Mistake]:

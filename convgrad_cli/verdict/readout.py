@@ -143,7 +143,7 @@ def _linear(bench: Bench, spec: ConvSpec, name: str, base: Operands, operand: st
         actual = _ask(bench, spec, name, base, {operand: _one_hot(shape, flat, bench.dtype)})
         for at in actual.nonzero():
             index = tuple(map(int, at))
-            found.setdefault(index, {})[(index_at(flat, shape),)] = float(actual[index])
+            found.setdefault(index, {})[(index_at(flat, shape),)] = _weight(actual[index])
     return found
 
 
@@ -166,8 +166,13 @@ def _bilinear(
             entry = index_at(fits[0], other)
             here = index_at(flat, shape)
             term = (here, entry) if picked == 0 else (entry, here)
-            found.setdefault(index, {})[term] = float(f"{float(weights[0][fits[0]]):.6g}")
+            found.setdefault(index, {})[term] = _weight(weights[0][fits[0]])
     return found
+
+
+def _weight(number: Tensor) -> float:
+    """To the digits that are shown; the last ones come of rounding."""
+    return float(f"{float(number):.6g}")
 
 
 def _codes(count: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -265,7 +270,7 @@ def _text(spec: ConvSpec, name: str, terms: Terms) -> str:
         return str(found) if weight == 1 else f"{weight:g} * {found}"
     listed = [_term(name, term, weight) for term, weight in list(terms.items())[: 2 * LISTED]]
     more = len(terms) - len(listed)
-    return " + ".join(listed) + (f" + {more} more terms" if more > 0 else "")
+    return " + ".join(listed) + (f" + {more} more term{'s' * (more > 1)}" if more > 0 else "")
 
 
 def _term(name: str, term: Term, weight: float) -> str:

@@ -60,6 +60,8 @@ def _rounded(operand: str, failed: Sequence[Probed], narrowest: str, declared: s
         return f"{_share(one)} are not 0, where every term is"
     if not bool(actual.any()):
         return f"{_lost(failed, expected)} back as 0: {_share(one)}, the largest of which must be {_largest(expected)}"
+    if bool((actual == -expected).all()):
+        return f"{_lost(failed, expected)} back with the other sign: {_share(one)}"
     # Where tiny numbers are lost, the others say how many bits are kept.
     plain = (expected.abs() > PLAIN) | bool(actual.all())
     if not bool(plain.any()):

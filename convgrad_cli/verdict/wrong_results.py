@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import product as every
 from math import prod
 
 import torch
@@ -25,6 +26,11 @@ def wrong_results(spec: ConvSpec, name: str) -> Iterator[Mistake]:
     yield Mistake(
         "result-zero", "F10", "times 0: nothing was added to it", "result", after=torch.zeros_like, common=False
     )
+    for key, said, change in (
+        ("positive", "with every negative number set to 0, as a ReLU does", torch.relu),
+        ("absolute", "without its signs: every number is made positive", torch.abs),
+    ):
+        yield Mistake(f"result-{key}", "F0", said, "result", after=change, common=False)
     if name in ("input", "output"):
         rests = [0 if spec.transposed else (n + a + b - e) % s for n, (a, b), e, s in rows_of_axes(spec)]
         if name == "input" and any(rests):
@@ -68,17 +74,18 @@ def wrong_results(spec: ConvSpec, name: str) -> Iterator[Mistake]:
             said = "with the samples before added to each: the buffer is not cleared between samples"
             yield Mistake("result-running", "F10", said, "result", after=partial(torch.cumsum, dim=0))
     if name != "bias":
-        for by in (1, -1):
-            for axis in space:
-                if shape[axis] > 1:
+        for axis, by in every([i for i in space if shape[i] > 1], (1, -1)):
+            said, key = f"by {by:+d} along its {names[axis]}", f"{by:+d}-{names[axis]}"
+            rolled = partial(torch.roll, shifts=by, dims=axis)
+            there = only_chosen({axis: range(1, shape[axis]) if by > 0 else range(shape[axis] - 1)})
 
-                    def shifted(t: Tensor, axis: int = axis, by: int = by) -> Tensor:
-                        edge = 0 if by > 0 else t.shape[axis] - 1
-                        return only_chosen({axis: [i for i in range(t.shape[axis]) if i != edge]})(t.roll(by, axis))
+            def shifted(t: Tensor, rolled: Change = rolled, there: Change = there) -> Tensor:
+                return there(rolled(t))
 
-                    said = f"moved by {by:+d} along its {names[axis]}, with zeros where it came from"
-                    key = f"result-moved{by:+d}-{names[axis]}"
-                    yield Mistake(key, "F6", said, "result", after=shifted, common=False)
+            moved = f"moved {said}, with zeros where it came from"
+            yield Mistake(f"result-moved{key}", "F6", moved, "result", after=shifted, common=False)
+            around = f"rolled {said}: what leaves at one end comes in at the other"
+            yield Mistake(f"result-rolled{key}", "F6", around, "result", after=rolled, common=False)
 
 
 def _overlap(spec: ConvSpec, space: Sequence[int], rests: Sequence[int]) -> Iterator[Mistake]:

@@ -49,7 +49,7 @@ class Light:
 
 def light_of(element: Element) -> Light:
     """What an element is made of."""
-    return light(factor for product in element.formula.products for factor in product.factors)
+    return light(factor for product in element.formula.products for factor in (*product.factors, *product.ones))
 
 
 def light(factors: Iterable[Factor]) -> Light:

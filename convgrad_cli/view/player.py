@@ -41,9 +41,9 @@ TITLES = {
 }
 KEYS = "space stop/go  arrows step  tab pass  +- speed  ? help  "
 HELP = """\
-space                stop, go on                 + -           faster, slower
-right, left          one placement on, back      home, end     first, last
-tab, shift+tab       next, last pass             1 2 3 4       y x.grad w.grad b.grad
+space                stop, go on              + -         faster, slower
+right, left          one placement on, back   home, end   first, last
+tab, shift+tab       next, last pass          1 2 3 4     y x.grad w.grad b.grad
 o                    other lit matrices, where there are channels or depth
 
 A placement of the kernel is one meeting of taps of w and entries of x. Forward,

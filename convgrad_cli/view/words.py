@@ -18,17 +18,17 @@ BOLD, DIM = RichStyle(bold=True), RichStyle(dim=True)
 ADDED, EXPRESSION = 3, 2  # lines that the numbers of a formula and the formula itself may fill
 KEYS = "arrows move  tab tensor  k s p d x settings  space play  ? help  q quit"
 HELP = """\
-arrow keys           move over the matrix        home, end     ends of a row
-tab, shift+tab       next, last tensor           1 2 3 4       y x.grad w.grad b.grad
-page down, page up   next, last matrix           o             other lit matrices
-c C  channel         i I  in channel of w        b B  sample   z Z  depth
+arrow keys           move over the matrix     home, end   ends of a row
+tab, shift+tab       next, last tensor        1 2 3 4     y x.grad w.grad b.grad
+page down, page up   next, last matrix        o           other lit matrices
+c C  channel         i I  in channel of w     b B  sample     z Z  depth
 
-k K  kernel size up, down        s S  stride up, down       p P  padding up, down
-d D  dilation up, down           x X  input size up, down
+k K  kernel size up, down     s S  stride up, down     p P  padding up, down
+d D  dilation up, down        x X  input size up, down
 
 space                play: the kernel's placements one by one
 mouse                point at a cell of y or of a gradient
-click, enter         stay there                  escape        follow the mouse again
+click, enter         stay there               escape      follow the mouse again
 
 Small letters go up, capitals down. What no convolution can have is refused.
 
@@ -101,6 +101,8 @@ def formula_lines(report: Report, element: Element, width: int, style: Style, pi
 def _told(report: Report, element: Element, style: Style) -> str:
     """The numbers that are added, the first of them where they are many."""
     count = element.formula.count
+    if element.terms is not None and [len(term) for term in element.terms] == [2]:  # one product
+        return f"= {sum_of_terms([[stored(f, report.dtype) for f in element.terms[0]]], style.precision)}"
     if numbers := added(element, report.dtype, style.precision):
         return f"= {numbers}"
     if element.terms is None or count <= FITTING_TERMS:

@@ -204,3 +204,16 @@ def test_factors_of_unequal_slices_are_no_product():
     unequal = Formula((Product((Factor("x", (Span(0, 2, 1, 3),)), Factor("g", (Span(0, 3, 1, 3),)))),))
     with pytest.raises(ValueError, match=r"shorter|longer"):
         list(unequal.terms())
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_a_g_of_ones_is_left_out_of_the_text_and_stays_where_it_was(name):
+    spec = SPECS[name]
+    for operand in ("weight", "input"):
+        index = tuple(size // 2 for size in spec.shape_of(operand))
+        whole_text, short = (formula(spec, operand, index, ones=ones) for ones in (False, True))
+        assert "g[" not in str(short)
+        for full, product in zip(whole_text.products, short.products, strict=True):
+            entries = [{(f.operand, at) for f in fs for at in f.entries()} for fs in (full.factors, product.factors)]
+            assert entries[0] - entries[1] == {("g", at) for factor in product.ones for at in factor.entries()}
+            assert len(product.ones) == 1

@@ -20,6 +20,7 @@ import loops
 import loops_more
 import reports
 import strided
+import torch_more
 import torch_style
 
 Layers = tuple[on.Layer, ...]
@@ -243,6 +244,18 @@ PLANTED = (
             ("unrotated_and_averaged", "F8 F9", "input", on.ROWS),
             ("first_sample_and_wrong_sign", "F0 F9", "weight", on.VOLUMES),
             ("own_function_forgets_groups", "F5", "input", on.GROUPED),
+        ),
+    ),
+    *_planted(
+        torch_more,
+        "torch",
+        "torch",
+        (
+            ("negative_numbers_clamped", "F0", "input", on.STRIDED),
+            ("size_of_the_weight_gradient", "F0", "weight", on.ROWS),
+            ("relu_before_fused", "F0", "input", on.GROUPED),
+            ("relu_after_fused", "F0", "input weight bias", on.VOLUMES),
+            ("rolled_for_the_border", "F6", "input", on.PADDED),
         ),
     ),
 )

@@ -91,9 +91,10 @@ def cells(page: Page, tensor: str) -> list[tuple[tuple[int, ...], float, float]]
 
 
 def entries(formula: Formula) -> set[Entry]:
-    """What a formula multiplies and adds."""
+    """What a formula multiplies and adds, with what is left out of it because it is 1."""
     names = {letter: name for name, letter in LETTERS.items()}
-    return {(names[letter], index) for term in formula.terms() for letter, index in term}
+    factors = [factor for product in formula.products for factor in (*product.factors, *product.ones)]
+    return {(names[factor.operand], index) for factor in factors for index in factor.entries()}
 
 
 def reached(report: Report, entry: Entry) -> set[Entry]:

@@ -13,14 +13,16 @@ def numbers(count: int) -> list[float]:
     return [float((5 * i) % 9 - 4) or 7.0 for i in range(count)]
 
 
-def layer(**options) -> Report:
-    """A layer whose g is not all ones, so that every formula names both of its operands."""
+def layer(ones: bool = False, **options) -> Report:
+    """A layer whose g is not all ones, so that every formula names both of its operands; or one where it is."""
     from convgrad_cli.geometry.spec import make_spec
 
     spec = make_spec(**options)
     counts = {name: _count(spec.shape_of(name)) for name in ("input", "weight", "output")}
     b = numbers(spec.out_channels) if spec.bias else ()
-    return make_report(options, numbers(counts["input"]), numbers(counts["weight"]), b=b, g=numbers(counts["output"]))
+    return make_report(
+        options, numbers(counts["input"]), numbers(counts["weight"]), b=b, g=None if ones else numbers(counts["output"])
+    )
 
 
 def _count(shape: tuple[int, ...]) -> int:
@@ -33,6 +35,7 @@ def _count(shape: tuple[int, ...]) -> int:
 LAYERS = {
     "plain": {"input_size": 3, "kernel_size": 2},
     "bias": {"input_size": 3, "kernel_size": 2, "bias": True},
+    "g of ones": {"ones": True, "input_size": 3, "kernel_size": 2, "bias": True},
     "transposed": {"input_size": 3, "kernel_size": 2, "transposed": True, "stride": 2, "bias": True},
     "stride": {"input_size": 5, "kernel_size": 2, "stride": 2},
     "dilation": {"input_size": 5, "kernel_size": 2, "dilation": 2, "padding": 1},
@@ -83,6 +86,14 @@ def test_pointing_at_an_operand_lights_up_every_element_it_reaches(name, browser
                 assert shown.said.startswith(
                     f"{report.tensors[tensor].letter}[{','.join(map(str, index))}] takes part in "
                 )
+
+
+def test_a_g_that_is_left_out_lights_up_and_is_said(browser, tmp_path):
+    with opened(browser, tmp_path, sample("with_bias")) as page:
+        page.locator("#tensor-grad_weight tbody td[tabindex]").first.hover()
+        assert page.inner_text("#readout .sum") == "x[0,0,0:2,0:2].sum()"
+        assert page.locator("#tensor-grad_output td.lit").count() == 4
+        assert state(page).said.endswith(": 4 terms of x, each times a 1 of g.")
 
 
 def test_numbers_are_written_out(browser, tmp_path):

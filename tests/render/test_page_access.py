@@ -50,7 +50,7 @@ def test_without_a_script_everything_is_there(browser, tmp_path):
         assert page.locator("td.at").count() == 1
         assert page.locator("td.lit").count() > 1
         worked = page.locator("#readout").inner_text()
-        assert "w[0,0,0,0] = " in worked
+        assert "w.grad[0,0,0,0] = " in worked
         assert "(xp[:,0,0:5:2,0:5] * g[:,0,0:3,0:5]).sum()" in worked
         assert page.locator("button:visible, select:visible").count() == 0
 

@@ -81,10 +81,11 @@ def test_every_wrong_element_of_the_stage_says_what_it_should_be(browser, tmp_pa
     with opened(browser, tmp_path, report) as page:
         assert page.locator("#stage td.bad").count() == len(wrong) == 18
         page.locator("#tensor-grad_weight td.bad").first.hover()
-        said = page.inner_text("#readout .said")
+        said, value = page.inner_text("#readout .said"), page.inner_text("#readout .value")
         ratio = wrong[0].difference / wrong[0].bound
-        assert said.endswith(
-            f"It should be {wrong[0].values['expected']:g}, and is off by {ratio:.2g} times its bound."
-        )
+        should = f", and should be {wrong[0].values['expected']:g}"
+        assert value.endswith(f"{should} =")  # the formula that follows is the right one
+        assert f"{should}: " in said
+        assert said.endswith(f" It is off by {ratio:.2g} times its bound.")
     with opened(browser, tmp_path, check("on_a_probe")) as page:
         assert page.locator("#stage td.bad").count() == 0

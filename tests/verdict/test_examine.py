@@ -189,6 +189,7 @@ READINGS = {
     "a clip": (lambda t: t.clamp(-4, 4), "the formula is wrong: "),
     "a threshold": (lambda t: torch.where(t.abs() < 0.1, 0, t), "small numbers come back as 0: "),
     "nothing below 0": (lambda t: t.clamp(min=0), "negative numbers come back as 0: "),
+    "no signs": (torch.abs, "negative numbers come back with the other sign: "),
     "nothing from 0 to 20": (lambda t: torch.where(t < 20, t.clamp(max=0), t), "some numbers come back as 0: "),
 }
 

@@ -8,6 +8,7 @@ import pytest
 from full_screen import explorer, pressed
 
 from convgrad_cli.render.style import Style
+from convgrad_cli.view import player, words
 from convgrad_cli.view.explorer import Explorer
 from convgrad_cli.view.light import TENSORS
 from convgrad_cli.view.places import flat
@@ -44,7 +45,8 @@ def test_every_element_lights_up_the_spans_of_its_formula_and_no_more(name):
     for table in shown.report.tables:
         for element in table.elements:
             at = shown.pointed(table.tensor, element.index)
-            entries = {(TENSORS[letter], i) for term in element.formula.terms() for letter, i in term}
+            factors = [f for product in element.formula.products for f in (*product.factors, *product.ones)]
+            entries = {(TENSORS[factor.operand], i) for factor in factors for i in factor.entries()}
             found = set()
             slices = max((at.light.leads(t, len(shown.report.tensors[t].shape) - 1) for t, _ in entries), default=1)
             for _ in range(slices):  # o shows the other matrices one by one
@@ -70,8 +72,8 @@ x[0,0]      w[0,0]   y[0,0]
  7  8  9
 
 g[0,0]   x.grad[0,0]    w.grad[0,0]
- 1  1      1   3   2     12 >16<
- 1  1      4  10   6     24  28
+[1][1]     1   3   2     12 >16<
+[1][1]     4  10   6     24  28
            3   7   4
 
 w.grad[0,0,0,1]   autograd 16   by hand 16   agree
@@ -189,3 +191,14 @@ def test_without_colour_nothing_is_coloured():
     screen = explorer().screen(80, 24, PLAIN)
     styles = [span.style for line in screen.lines for span in line.spans]
     assert all(getattr(style, "color", None) is None and getattr(style, "bgcolor", None) is None for style in styles)
+
+
+@pytest.mark.parametrize("text_of_help", [words.HELP, player.HELP])
+def test_no_line_of_the_help_is_wrapped_on_80_columns(text_of_help):
+    assert max(map(len, text_of_help.split("\n"))) <= 80
+    assert len(text_of_help.split("\n")) < 24
+
+
+def test_one_product_is_shown_with_its_numbers():
+    shown = explorer(input_size=2, kernel_size=2, input="ramp", weight="ramp", loss="mean")
+    assert "= 1*1" in text(shown.pointed("grad_weight", (0, 0, 0, 0)))

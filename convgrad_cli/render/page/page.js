@@ -83,7 +83,8 @@ if (readout) {
   }
   // Beside what is gathered, g: where each entry of it is scattered to.
   const explained = Object.values(tensors).some((tensor) => tensor.formulas);
-  const walked = Object.values(tensors).filter((tensor) => tensor.formulas || (explained && tensor.name === "grad_output"));
+  const walked = Object.values(tensors).filter((tensor) => tensor.formulas);
+  if (explained && tensors.grad_output) walked.push(tensors.grad_output);
   const holder = document.getElementById("walk");
   walk = new Walk(holder, walked);
   holder.hidden = !walked.length;

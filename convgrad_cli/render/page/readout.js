@@ -43,7 +43,7 @@ function float(tensor, index) {
 /** The parts of operands that an element is the sum of. */
 function boxesOf(formula) {
   const found = new Map();
-  for (const factor of productsOf(formula).flat()) add(found, factor.name, factor.parts);
+  for (const factor of wholeProductsOf(formula).flat()) add(found, factor.name, factor.parts);
   return found;
 }
 
@@ -58,7 +58,7 @@ function reachOf(tensor, index) {
   const met = new Set([...factors.keys()].filter((number) => asked.some((entry) => isIn(factors[number], entry))));
   for (const other of Object.values(tensors)) {
     other.formulas?.forEach((formula, number) => {
-      const uses = formula?.some((product) => Array.isArray(product) && product.some((factor) => met.has(factor)));
+      const uses = formula?.some((product) => Array.isArray(product) && product.flat().some((factor) => met.has(factor)));
       if (uses) add(found, other.name, other.indexOf(number).map(single));
     });
   }
@@ -138,7 +138,8 @@ function mark(cell, name) {
 function write(tensor, index, formula) {
   const name = `${tensor.letter}[${index.join(",")}]`;
   const value = tensor.textAt(index);
-  const head = line("value", "", [role(tensor.letter, name), " = ", value]);
+  const wrong = tensor.wrong?.[tensor.numberOf(index)];
+  const head = line("value", "", [role(tensor.letter, name), wrong ? ` is ${value}, and should be ${wrong[0]} =` : ` = ${value}`]);
   if (!formula) {
     tell([head], reachText(tensor, index, name));
     return;
@@ -147,10 +148,9 @@ function write(tensor, index, formula) {
   const reason = reasonOf(formula);
   const count = products.reduce((sum, each) => sum + countOf(each), 0);
   const sum = line("sum", "", products.length ? joined(products.map(productNodes), " + ") : ["0"]);
-  const sentence = reason && !products.length ? `${name} is 0: ${reason}.` : saidOf(name, value, products, count);
-  const wrong = tensor.wrong?.[tensor.numberOf(index)];
-  const should = wrong ? ` It should be ${wrong[0]}, and is off by ${wrong[1]}.` : "";
-  tell([head, sum, line("terms", "", termNodes(products, count))], sentence + should);
+  const is = wrong ? `${name} is ${value}, and should be ${wrong[0]}` : `${name} is ${value}`;
+  const sentence = products.length || !reason ? `${is}: ${saidOf(products, count, wholeProductsOf(formula))}.` : `${is}: ${reason}.`;
+  tell([head, sum, line("terms", "", termNodes(products, count))], wrong ? `${sentence} It is off by ${wrong[1]}.` : sentence);
 }
 
 /** Fill the fixed place; the sentence stays one element, so that it is read out when it changes. */
@@ -182,13 +182,14 @@ function termNodes(products, count) {
     });
   }
   const nodes = terms.flat();
-  return count > terms.length ? [...nodes, ` + … ${(count - terms.length).toLocaleString("en")} more terms`] : nodes;
+  return count > terms.length ? [...nodes, ` + … ${manyOf(count - terms.length, "more term")}`] : nodes;
 }
 
-function saidOf(name, value, products, count) {
+function saidOf(products, count, whole) {
   const letters = [...new Set(products.flat().map((factor) => factor.letter))];
-  const terms = count === 1 ? "one term" : `${count.toLocaleString("en")} terms`;
-  return `${name} is ${value}: ${terms} of ${letters.join(" and ")}.`;
+  const terms = count === 1 ? "one term" : manyOf(count, "term");
+  const ones = whole.flat().find(({letter}) => !letters.includes(letter));
+  return `${terms} of ${letters.join(" and ")}${ones ? `, each times a 1 of ${ones.letter}` : ""}`;
 }
 
 function reachText(tensor, index, name) {
@@ -196,6 +197,8 @@ function reachText(tensor, index, name) {
   const parts = found.map(([other, boxes]) => `${boxes.length.toLocaleString("en")} of ${tensors[other].letter}`);
   return parts.length ? `${name} takes part in ${parts.join(", ")}.` : `${name} takes part in nothing that is shown here.`;
 }
+
+const manyOf = (count, what) => `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
 
 const MINUS = "−";
 const minus = (text) => text.replace(/^-/, MINUS);

@@ -9,8 +9,15 @@ const factors = page.factors.map(([letter, flip, ...parts]) => ({
   letter, name: NAMES[letter], flip, parts: parts.map((part) => page.parts[part]),
 }));
 
-/** The products of a coded formula, each a list of factors. */
-const productsOf = (formula) => formula.filter(Array.isArray).map((product) => product.map((factor) => factors[factor]));
+/** The products of a coded formula, each a list of factors, without those that are all ones. */
+const productsOf = (formula) => productsIn(formula, (product) => product.filter((factor) => !Array.isArray(factor)));
+
+/** The same with them. */
+const wholeProductsOf = (formula) => productsIn(formula, (product) => product.flat());
+
+function productsIn(formula, numbersOf) {
+  return formula.filter(Array.isArray).map((product) => numbersOf(product).map((factor) => factors[factor]));
+}
 
 /** Why nothing meets the element, or "". */
 function reasonOf(formula) {
