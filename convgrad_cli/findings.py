@@ -78,13 +78,17 @@ class ErrorMap:
 
 @dataclass(frozen=True)
 class Recovery:
-    """One wrong element: the right slice sum, the one that the code really computes, and how their terms differ."""
+    """One wrong element: the right slice sum, the one that the code really computes, and how their terms differ.
+
+    `layer` is the one that it is an element of: where the layer of the report has too many terms, a smaller one.
+    """
 
     tensor: str
     index: tuple[int, ...]
     right: str
     yours: str
     difference: str
+    layer: str
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def command(
 
     name, style = check_output(output)
     if model.layer is None and name not in RENDERERS:
-        raise ConvGradError(f"--format {name} has no rows for a model; it can be {', '.join(RENDERERS)}")
+        raise ConvGradError(f"{name} has no rows for a model; --format can be {', '.join(RENDERERS)}")
     if model.layer is None and (output.only or output.rows is not None):
         raise ConvGradError("--only and --rows choose elements, and a table of layers has none; add --layer NAME")
     _check_layer(model, at, check)

@@ -135,7 +135,7 @@ def check_writable(path: str, option: str = "--output") -> None:
     target = Path(path)
     try:
         folder = target.resolve().parent
-        if target.is_dir():
+        if target.is_dir() or path.endswith(("/", os.sep)):
             raise ConvGradError(f"{option} {safe(path)} is a directory; name a file in it")
         if not target.exists() and not folder.is_dir():
             raise ConvGradError(f"{option} {safe(path)}: there is no directory {safe(str(folder))}")

@@ -42,7 +42,7 @@ def read_problem(
     texts = {"input": numbers.x, "weight": numbers.w, "bias": numbers.b, "grad_output": numbers.g}
     texts |= {"grad_grad_input": second.ggx, "grad_grad_weight": second.ggw, "grad_grad_bias": second.ggb}
     given = {name: text for name, text in texts.items() if text is not None}
-    if list(given.values()).count("-") > 1:
+    if [text.partition("::")[0] for text in given.values()].count("-") > 1:
         raise SourceError("standard input (-) can only be read once; put the other numbers into a file")
     sources = {name: read_source(text, f"--{LETTERS[name]}") for name, text in given.items()}
     if layer.capture is not None:

@@ -86,7 +86,7 @@ def command(
 
     name, style = check_output(output)
     if name not in RENDERERS:
-        raise ConvGradError(f"--format {name} has no lines for a suite; it can be {', '.join(RENDERERS)}")
+        raise ConvGradError(f"{name} has no lines for a suite; --format can be {', '.join(RENDERERS)}")
     if output.only or output.rows is not None:
         raise ConvGradError("--only and --rows choose elements, and a suite shows none; drop them")
     _require(suite, code)

@@ -12,6 +12,7 @@ from convgrad_cli.commands.typed import command_line, python_line
 from convgrad_cli.findings import Check, Diagnosis, ErrorMap, Fault, Finding, Recovery
 from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.geometry.spec import ConvSpec
+from convgrad_cli.geometry.validation import by_x
 from convgrad_cli.report import Report
 from convgrad_cli.tensors.index import index_at
 from convgrad_cli.verdict.diagnose import Diagnosis as Found
@@ -44,20 +45,25 @@ EVERYTHING = 4  # the last hint
 def describe_diagnosis(found: Found, asked: TargetOptions, dtype: str, seed: int) -> Diagnosis:
     """The diagnosis in words."""
     return Diagnosis(
-        layer=f"{found.shown.layer_text()} on {'x'.join(map(str, found.shown.input_shape))}",
+        layer=_layer(found.shown),
         maps=tuple(_map(found.shown, operand, wrong) for operand, wrong in found.wrong.items()),
         faults=tuple(
             Fault(_tensor(one.operand), one.kinds, one.words, CONCEPTS[one.kinds[0]], one.equals, one.others)
             for one in found.named
         ),
         recovered=tuple(
-            Recovery(_tensor(one.operand), one.index, one.right, one.yours, one.difference) for one in found.recovered
+            Recovery(_tensor(one.operand), one.index, one.right, one.yours, one.difference, _layer(one.spec))
+            for one in found.recovered
         ),
         hidden=tuple(f"{_tensor(operand)}: {why}" for operand, why in found.hidden),
         smallest=_line(found, asked, dtype, seed),
         boundary=found.boundary,
         calls=found.calls,
     )
+
+
+def _layer(spec: ConvSpec) -> str:
+    return f"{spec.layer_text()} on {by_x(spec.input_shape)}"
 
 
 def _line(found: Found, asked: TargetOptions, dtype: str, seed: int) -> str:

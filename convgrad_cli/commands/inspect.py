@@ -208,7 +208,7 @@ def _table(
 
 def _important(values: torch.Tensor, judged: Judgement) -> tuple[int, ...]:
     """The flat numbers of the elements that say most: the worst explained and the largest ones, in turn."""
-    ratio = judged.ratio.nan_to_num(nan=float("inf")).flatten()
+    ratio = judged.ratio.nan_to_num(nan=float("inf"), posinf=float("inf")).flatten()
     worst = [i for i in ratio.topk(min(MATTERING, len(ratio))).indices.tolist() if ratio[i] > 0]
     sizes = values.double().abs().nan_to_num(nan=float("inf")).flatten()
     largest = sizes.topk(min(2 * MATTERING - len(worst), len(sizes))).indices.tolist()
@@ -217,7 +217,7 @@ def _important(values: torch.Tensor, judged: Judgement) -> tuple[int, ...]:
 
 
 def _comparison(name: str, judged: Judgement) -> Comparison:
-    ratio = judged.ratio.nan_to_num(nan=float("inf")).flatten()
+    ratio = judged.ratio.nan_to_num(nan=float("inf"), posinf=float("inf")).flatten()
     worst = int(ratio.argmax())
     return Comparison(
         tensor=name if name == "output" else f"grad_{name}",

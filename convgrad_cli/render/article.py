@@ -13,7 +13,7 @@ from convgrad_cli.findings import Check
 from convgrad_cli.geometry.validation import by_x
 from convgrad_cli.render import nonfinite, selection, verdicts
 from convgrad_cli.render.matrices import pictures_of
-from convgrad_cli.render.names import TITLES, closeness, element_name, indexed, loss_text, route_name
+from convgrad_cli.render.names import TITLES, closeness, distance, element_name, indexed, loss_text, route_name
 from convgrad_cli.render.numbers import aligned, column, number, stored, sum_of_terms
 from convgrad_cli.render.style import ROWS, SENTENCE, Style
 from convgrad_cli.report import Element, Passage, Picture, Report, Table, TensorData
@@ -138,7 +138,7 @@ def agreement(report: Report) -> str:
     wrong = [c for c in report.comparisons if c.agreeing < c.elements]
     return "DIFFER: " + "; ".join(
         f"{c.elements - c.agreeing:,} of {c.elements:,} elements of {TITLES.get(c.tensor, c.tensor)}, the worst, "
-        f"{indexed(c.tensor, c.worst or ())}, by {c.ratio:.3g} times its rounding bound"
+        f"{indexed(c.tensor, c.worst or ())}, {distance(c.ratio)}"
         for c in wrong
     )
 

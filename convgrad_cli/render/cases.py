@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from convgrad_cli.findings import Check, Verdict
 from convgrad_cli.render import verdicts
-from convgrad_cli.render.names import indexed
+from convgrad_cli.render.names import distance, indexed
 from convgrad_cli.render.style import SENTENCE, Style
 from convgrad_cli.report import Comparison, Report
 from convgrad_cli.safe import safe
@@ -88,5 +88,4 @@ def _compared(one: Comparison) -> Case:
     if not wrong:
         return Case(name, "PASS", f"{one.elements:,} of {one.elements:,} elements agree")
     at = f"; the worst is {indexed(one.tensor, one.worst)}" if one.worst else ""
-    off = f"off by {one.ratio:.3g} times its rounding bound"
-    return Case(name, "FAIL", f"{wrong:,} of {one.elements:,} elements differ{at}, {off}")
+    return Case(name, "FAIL", f"{wrong:,} of {one.elements:,} elements differ{at}, {distance(one.ratio)}")

@@ -32,6 +32,8 @@ def _diagnosed(found: Diagnosis) -> Iterator[Line]:
         yield "right", f"{letter}[{','.join(map(str, one.index))}] = {one.right}"
         yield "yours", f"{letter}[{','.join(map(str, one.index))}] = {one.yours}"
         yield "", one.difference
+        if one.layer != found.layer:
+            yield "", f"of {one.layer}, whose terms are few enough to be read out"
     for text in found.hidden:
         tensor, _, why = text.partition(": ")
         yield "unknown", f"{TITLES[tensor]}: {safe(why, SENTENCE)}"

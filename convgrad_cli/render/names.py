@@ -47,6 +47,11 @@ def loss_lines(report: Report, precision: int) -> list[str]:
     return [f"loss = {safe(report.loss)}{value}"]
 
 
+def distance(ratio: float) -> str:
+    """How far the worst of elements that differ is off."""
+    return f"off by {ratio:.3g} times its rounding bound" if isfinite(ratio) else "infinitely far off"
+
+
 def closeness(report: Report) -> str:
     """How close routes that agree are: bit for bit, or the largest error in units of its bound."""
     ratio = max(comparison.ratio for comparison in report.comparisons)

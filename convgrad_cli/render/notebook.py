@@ -18,7 +18,7 @@ def bundle(page: Iterable[str], markdown: Iterable[str], text: str, name: str) -
 
 def framed(page: str, text: str, name: str) -> Markup:
     """The page in a frame, and its text folded below."""
-    style = "width:100%;height:44rem;border:1px solid #8884;border-radius:6px;resize:vertical;overflow:auto"
+    style = "width:100%;height:56rem;border:1px solid #8884;border-radius:6px;resize:vertical;overflow:auto"
     frame = tag("iframe", srcdoc=page, sandbox="allow-scripts", title=name, style=style, loading="lazy")
     told = tag("details", tag("summary", f"{name}, as text"), tag("pre", text))
     return tag("div", frame, told)

@@ -21,7 +21,7 @@ def program(report: Report) -> str:
 
 def _lines(report: Report) -> Iterator[str]:
     spec, dtype = report.spec, f"dtype=torch.{safe(report.dtype)}"
-    uneven = any(before != after for before, after in spec.padding)
+    uneven = any(before != after or before < 0 for before, after in spec.padding)
     plain = replace(spec, padding=((0, 0),) * spec.dims, padding_mode="zeros") if uneven else spec
     yield from ("import torch", "from torch import nn", "")
     yield f"layer = nn.{plain.layer_text()[:-1]}, {dtype})"

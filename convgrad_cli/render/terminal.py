@@ -15,7 +15,7 @@ from convgrad_cli.render import nonfinite, selection
 from convgrad_cli.render.check import labelled
 from convgrad_cli.render.check import parts as check_parts
 from convgrad_cli.render.matrices import draw, pictures_of, summary_line
-from convgrad_cli.render.names import closeness, indexed, loss_lines
+from convgrad_cli.render.names import closeness, distance, indexed, loss_lines
 from convgrad_cli.render.numbers import aligned
 from convgrad_cli.render.palette import BAD, role
 from convgrad_cli.render.rows import BOLD, DIM, coloured, rows_of, table_of
@@ -162,4 +162,4 @@ def _agreement(report: Report) -> Iterator[Text]:
             line = Text().append("DIFFER", RichStyle(bold=True, color=BAD))
             line.append(f"  {c.elements - c.agreeing:,} of {c.elements:,} elements of {c.tensor}; the worst, ")
             at = indexed(c.tensor, c.worst or ())
-            yield line.append(f"{at}, is off by {c.ratio:.3g} times its rounding bound")
+            yield line.append(f"{at}, is {distance(c.ratio)}")

@@ -10,6 +10,8 @@ from math import isqrt, prod
 from convgrad_cli.geometry.validation import by_x
 
 Index = tuple[int, ...]
+LONGEST = 1000  # entries of a single row
+SLICES = 1000  # matrices
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,12 @@ class Window:
 
 def window(shape: Index, drawn: int, limit: int) -> Window:
     """At most `limit` entries from the front: whole matrices while one fits, and of the last axes first."""
-    columns = shape[-1] if drawn == 1 else min(shape[-1], max(isqrt(limit), limit // shape[-2]))
+    columns = min(shape[-1], LONGEST) if drawn == 1 else min(shape[-1], max(isqrt(limit), limit // shape[-2]))
     sizes, room = [], limit
     for axis, size in enumerate(reversed(shape)):
         taken = min(columns if axis == 0 else size, max(room, 1))
         sizes.append(taken)
         room //= taken
+        if axis == drawn - 1:
+            room = min(room, SLICES)
     return Window(shape, (0,) * len(shape), tuple(reversed(sizes)), drawn)

@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 
     from convgrad_cli.tensors.numbers import Array
 
+COUNTED = 2.0**53  # from here on float64 leaves out whole numbers as well
 BLOCK = 1 << 22  # entries looked at together, so that looking takes little memory
 
 
 def cast(numbers: Numbers, letter: str, dtype: torch.dtype) -> tuple[torch.Tensor, list[str]]:
     """`numbers` as a tensor of `dtype`, and what is lost: each in one sentence with how many and the first place.
 
-    A fraction rounded to the nearest of its dtype is no loss; a whole number that is another one is.
+    A fraction rounded to the nearest of its dtype is no loss; where all are whole, a number that is another one is.
     """
     import numpy
     import torch
@@ -35,7 +36,8 @@ def cast(numbers: Numbers, letter: str, dtype: torch.dtype) -> tuple[torch.Tenso
     said = []
     for what, (count, first) in found.items():
         at = ",".join(map(str, numpy.unravel_index(first, numbers.array.shape)))
-        number = f"{given[first]:.6g}" if given.dtype.kind == "f" else str(given[first])
+        plain = given.dtype.kind != "f" or what == "whole"
+        number = str(int(given[first])) if plain else f"{given[first]:.6g}"
         place = {"letter": letter, "dtype": name, "count": f"{count:,}", "first": number, "at": f"{letter}[{at}]"}
         said.append(_SENTENCES[what].format(**place) + ("" if what in _FINAL or name == "float64" else _REPAIR))
     return made, said
@@ -59,6 +61,10 @@ def _losses(given: Array, kept: Array) -> Iterator[tuple[str, Array]]:
     yield "odd", ~finite
     yield "large", finite & ~numpy.isfinite(kept)
     yield "small", (given != 0) & (kept == 0)
+    if given.dtype.kind == "f":
+        other = finite & numpy.isfinite(kept) & (kept != given) & (abs(kept) < COUNTED)
+        if other.any() and (given[finite] == numpy.rint(given[finite])).all():
+            yield "whole", other
     if given.dtype.kind in "iu":
         # Rounded up past its type's largest, a number does not come back to what it was: that has no defined result.
         beyond = kept >= 2.0 ** (8 * given.itemsize - (given.dtype.kind == "i"))

@@ -19,7 +19,7 @@ from convgrad_cli.safe import safe
 from convgrad_cli.tensors.checkpoints import read_pt, read_safetensors
 from convgrad_cli.tensors.json import read_json
 from convgrad_cli.tensors.npy import CHUNK, MAGIC, ZIP_MAGIC, open_archive, read_npy, read_npz
-from convgrad_cli.tensors.numbers import TENSOR_BYTES, TEXT_BYTES, Numbers, refuse_key, require_finite, size_text
+from convgrad_cli.tensors.numbers import STDIN, TENSOR_BYTES, TEXT_BYTES, Numbers, refuse_key, require_finite, size_text
 from convgrad_cli.tensors.text import decode, read_table
 
 __all__ = ["Numbers", "read_file", "read_stdin", "read_text"]
@@ -71,7 +71,7 @@ def read_file(path: str, key: str | None = None, *, nonfinite: bool = True) -> N
 
 def read_stdin(key: str | None = None) -> Numbers:
     """The numbers on standard input, which is read to its end; its first bytes name the format."""
-    where = "standard input"
+    where = STDIN
     if sys.stdin is None or sys.stdin.closed:
         raise SourceError(f"{where} is closed; name a file instead of -")
     with _told(where), BytesIO() as file:

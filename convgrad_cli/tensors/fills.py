@@ -20,6 +20,7 @@ KERNELS = {
 }
 """3x3 kernels of image processing, used as every filter of the weight."""
 
+CENTRED = ("delta", "eye")
 FILLS = {
     "randn": "normal, mean 0 and deviation 1",
     "uniform": "uniform between -1 and 1",

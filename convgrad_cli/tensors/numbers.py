@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+STDIN = "standard input"  # as messages call it
 TENSOR_BYTES = 2 << 30
 """The most bytes that one tensor, or all members of one archive together, may have."""
 
@@ -97,8 +98,9 @@ def choose(names: Sequence[str], key: str | None, where: str) -> str:
     if key is not None:
         raise SourceError(f"{where} has no array named {safe(key)!r}; it has {listed}")
     if len(names) > 1:
+        file = "-" if where == STDIN else "FILE"
         raise SourceError(
-            f"{where} has {len(names)} arrays; name one, as in FILE::{safe(names[0], 60)}: it has {listed}"
+            f"{where} has {len(names)} arrays; name one, as in {file}::{safe(names[0], 60)}: it has {listed}"
         )
     return names[0]
 

@@ -13,7 +13,7 @@ from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.tensors.casting import cast
 from convgrad_cli.tensors.device import check_device, check_dtype, find_device
 from convgrad_cli.tensors.files import Numbers
-from convgrad_cli.tensors.fills import fill
+from convgrad_cli.tensors.fills import CENTRED, fill
 from convgrad_cli.tensors.memory import fits, require_memory
 from convgrad_cli.tensors.sizes import complete_spec, fit
 from convgrad_cli.tensors.sources import Fill, Source
@@ -79,6 +79,8 @@ def make_problem(
             raise SourceError(f"the fill {source.name} is a 3x3 kernel; it can only be the weight of such a 2-D layer")
         elif source.kernel_size and name not in ("weight", "grad_grad_weight"):
             raise SourceError(f"the fill {source.name} is a kernel; it can only be given as --w")
+        elif source.name in CENTRED and name.endswith("bias"):
+            raise SourceError(f"the fill {source.name} is 1 at a centre, which a bias has not; give ones, or numbers")
         fitted[name] = source
     given = {source.dtype for source in fitted.values() if isinstance(source, Numbers) and source.dtype}
     chosen = check_dtype(dtype) if dtype else max(given, key=_width, default="float32")

@@ -82,7 +82,7 @@ def fit(spec: ConvSpec, name: str, numbers: Numbers) -> tuple[Numbers, str]:
 
 def count_axes(found: Mapping[str, Any], sources: Mapping[str, Source]) -> int:
     """How many spatial axes: 1 for a row of numbers, 3 for five axes, else 2; a size with several parts decides."""
-    if found.get("dims"):
+    if found.get("dims") is not None:
         return int(found["dims"])
     per_axis = ("input_size", "kernel_size", "stride", "padding", "dilation", "output_padding")
     parts = {key: len(found[key]) for key in per_axis if isinstance(found.get(key), (tuple, list))}

@@ -31,10 +31,10 @@ def read_source(text: str, option: str) -> Source:
     """What `option` (say --x) names: a Fill, or the numbers themselves. Raises SourceError with what would be right."""
     if text in FILLS:
         return Fill(text)
-    if text == "-":
-        return read_stdin()
     path, _, key = text.partition("::")
-    if key or Path(path).suffix in _SUFFIXES or _exists(path):
+    if path == "-":
+        return read_stdin(key or None)
+    if key or text.startswith(_PATHS) or Path(path).suffix in _SUFFIXES or _exists(path):
         return read_file(path, key or None)
     if re.match(r"\s*[\[+\-.\d]|\s*(nan|inf)", text, re.IGNORECASE):
         return read_text(text, option)
@@ -50,4 +50,5 @@ def _exists(path: str) -> bool:
         return False
 
 
+_PATHS = ("./", "../", "/", "~")
 _SUFFIXES = (".npy", ".npz", ".pt", ".pth", ".safetensors", ".csv", ".tsv", ".json", ".txt")

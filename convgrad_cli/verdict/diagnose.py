@@ -112,11 +112,15 @@ def _asked(bench: Bench, spec: ConvSpec, found: Examination) -> Diagnosis:
     masks = {n: asked.actual[n] != asked.right[n] for n in wrong if asked and n in asked.actual}
     if not wrong:
         return Diagnosis(tuple(named), study, masks, (), (), None, {}, (), bench.calls)
-    same = same_fault(wrong, guesses)
-    smallest = shrunk(bench, study, same)
-    fills = simplest_fills(bench, smallest, same)
+    racing = {one.operand for one in named if one.kinds == ("F11",)}
+    smallest, fills = None, {}
+    if wrong[0] not in racing:  # whose numbers no line reproduces
+        same = same_fault(wrong, guesses)
+        smallest = shrunk(bench, study, same)
+        fills = simplest_fills(bench, smallest, same)
     grade(bench, study, seconds=12.0)
-    recovered, unread = _recovered(bench, [study, smallest], tuple(masks))
+    layers = [study, *([smallest] if smallest else [])]
+    recovered, unread = _recovered(bench, layers, [name for name in masks if name not in racing])
     nameless = tuple((n, NAMELESS) for n in wrong if n not in {one.operand for one in named})
     apart = boundary(bench, wrong)
     hidden = (*nameless, *unread)

@@ -7,7 +7,7 @@ that the code was asked about.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import isfinite
 
@@ -122,6 +122,14 @@ class Hypothesis:
             bool(self.factor) and _near(asked.actual[name], found, dtype)
         )
 
+    def shows(self, asked: Asked, name: str) -> bool:
+        """Whether each of its mistakes changes something there."""
+        whole = self.predict(asked, name)
+        parts = [replace(self, keys=tuple(key for key in self.keys if key != left)) for left in self.keys]
+        parts += [replace(self, factor="")] if self.factor not in ("", ROUNDED) else []
+        found = [part.predict(asked, name) for part in parts]
+        return whole is None or not any(one is not None and torch.equal(one, whole) for one in found)
+
 
 def factor_of(spec: ConvSpec, label: str) -> float:
     known = factors(spec)
@@ -139,7 +147,8 @@ def hypotheses(bench: Bench, spec: ConvSpec, name: str) -> list[Hypothesis]:
     for candidates in (singles(asked[-1], name), pairs(asked[-1], name)):
         kept = parted(bench, spec, name, list(_matching(asked, name, candidates)))
         if kept:
-            return kept[:SAID]
+            known = ("", ROUNDED, *factors(spec))
+            return ([one for one in kept if one.factor in known] or kept)[:SAID]
     return []
 
 
@@ -207,7 +216,7 @@ def _matching(asked: Sequence[Asked], name: str, candidates: Iterator[Candidate]
         else:
             ratio = peak / here
             guesses = [label for label, (n, _) in labels.items() if n != 1 and abs(n / ratio - 1) < 1e-6]
-            guesses += [repr(ratio)] if not keys and not guesses else []
+            guesses += [repr(ratio)] if not keys else []
         for label in guesses:
             guess = Hypothesis(keys, label)
             whole = found * factor_of(last.spec, label) if label else found

@@ -139,7 +139,7 @@ def _other_numbers(was: Tensor, answer: Answer, name: str) -> str:
     now = answer.gradients.named().get(name)
     if now is None:
         return "the same call did not give it a second time"
-    differ = ~torch.isclose(was.double(), now[: len(was)].double(), rtol=0.0, atol=0.0, equal_nan=True)
+    differ = ~torch.isclose(was.double(), now[: len(was)].to(was.dtype).double(), rtol=0.0, atol=0.0, equal_nan=True)
     many = f"{int(differ.sum()):,} of {differ.numel():,} elements"
     return f"the same call gave other numbers the second time: {many} differ" if bool(differ.any()) else ""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from math import prod
 from time import perf_counter
@@ -27,6 +28,7 @@ from convgrad_cli.verdict.mistake import FACTORS
 MOST_CALLS = 300
 MOST_SECONDS = 12.0
 ROUNDED = 1e-4  # of a sum: weights are read to six digits
+SIMPLE = 100  # denominators
 LISTED = 4  # terms written one by one
 
 Term = tuple[Sizes, ...]  # the entry of each factor
@@ -35,8 +37,9 @@ Terms = Mapping[Term, float]  # with the weight of each
 
 @dataclass(frozen=True)
 class Recovered:
-    """One wrong element: the right expression and that of the code, in {x, w, g}, and how their terms differ."""
+    """One wrong element of `spec`: the right expression and that of the code, in {x, w, g}, and how they differ."""
 
+    spec: ConvSpec
     operand: str
     index: Sizes
     right: str
@@ -61,8 +64,15 @@ def recover(bench: Bench, spec: ConvSpec, name: str) -> Recovered:
         if yours == right:
             continue
         folded = fold(spec, name, yours)
+        whole = formula(spec, name, index)
+        sums = Formula(tuple(product for product in whole.products if product.factors[0].operand != "b"))
         told = Recovered(
-            name, index, str(formula(spec, name, index)), _text(spec, name, yours), _compared(name, yours, right)
+            spec,
+            name,
+            index,
+            str(whole),
+            _text(spec, name, yours, right, sums),
+            _compared(name, yours, right),
         )
         rank = (folded is not None, len(yours) > 1, bool(yours), -len(yours))
         if best is None or rank > best[0]:
@@ -260,22 +270,33 @@ def _factor(spec: ConvSpec, operand: str, indices: Sequence[Sequence[int]], flip
     return Factor(LETTERS[operand], tuple(parts), tuple(runs))
 
 
-def _text(spec: ConvSpec, name: str, terms: Terms) -> str:
-    """Python for the sum of the terms: slices where they form one, else each of them, or the first few."""
+def _text(spec: ConvSpec, name: str, terms: Terms, right: Terms, sums: Formula) -> str:
+    """Python for the sum of the terms: a slice where they form one, else how they differ from the right `sums`."""
     if not terms:
         return "0"
     folded = fold(spec, name, terms)
     if folded is not None:
         found, weight = folded
-        return str(found) if weight == 1 else f"{weight:g} * {found}"
-    listed = [_term(name, term, weight) for term, weight in list(terms.items())[: 2 * LISTED]]
-    more = len(terms) - len(listed)
-    return " + ".join(listed) + (f" + {more} more term{'s' * (more > 1)}" if more > 0 else "")
+        return str(found) if weight == 1 else f"{_coefficient(weight)} * {found}"
+    apart = {term: terms.get(term, 0.0) - right.get(term, 0.0) for term in (*right, *terms)}
+    others = {term: weight for term, weight in apart.items() if weight}
+    if len(others) < len(terms) > LISTED:
+        told = [f"{'-' if weight < 0 else '+'} {_term(name, term, abs(weight))}" for term, weight in others.items()]
+        return " ".join([str(sums), *told])
+    return " + ".join(_term(name, term, weight) for term, weight in terms.items())
+
+
+def _coefficient(weight: float) -> str:
+    """A weight that was read to six digits, as the fraction that it is if it is a simple one."""
+    simple = Fraction(weight).limit_denominator(SIMPLE)
+    if simple.denominator > 1 and abs(simple - Fraction(weight)) <= 2e-6 * abs(weight):
+        return str(simple)
+    return f"{weight:g}"
 
 
 def _term(name: str, term: Term, weight: float) -> str:
     shown = [f"{LETTERS[o]}[{','.join(map(str, at))}]" for o, at in zip(_factors(name), term, strict=True)]
-    return " * ".join(([f"{weight:g}"] if weight != 1 else []) + shown)
+    return " * ".join(([_coefficient(weight)] if weight != 1 else []) + shown)
 
 
 def _compared(name: str, yours: Terms, right: Terms) -> str:

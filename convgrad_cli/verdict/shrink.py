@@ -24,14 +24,19 @@ Same = Callable[[Asked | None], bool]
 
 
 def same_fault(wrong: tuple[str, ...], guesses: Mapping[str, list[Hypothesis]]) -> Same:
-    """Whether an answer shows the fault of the first wrong tensor: that formula, or where it has no name, as much."""
+    """Whether an answer shows the fault of the first wrong tensor: that formula, or where it has no name, as much.
+
+    Of two mistakes made together, both have to show.
+    """
     first = wrong[0]
     named = guesses.get(first)
 
     def same(asked: Asked | None) -> bool:
         if asked is None or not asked.wrong:
             return False
-        return first in asked.wrong and named[0].holds(asked, first) if named else asked.wrong == wrong
+        if not named:
+            return asked.wrong == wrong
+        return first in asked.wrong and named[0].holds(asked, first) and named[0].shows(asked, first)
 
     return same
 

@@ -37,7 +37,8 @@ def signature(spec: ConvSpec, operand: str, failed: Sequence[Probed], narrowest:
     if integers is not None and (logic is not None or digits):
         return f"no term is wrong, but {_share(integers)} differ by {_off(integers)} on exact integers"
     if digits:
-        return _rounded(operand, digits, narrowest, declared)
+        wholes = not any(one.probe.name == "sums" for one in failed)
+        return _rounded(operand, digits, narrowest, declared, wholes)
     return _sums(failed, narrowest)
 
 
@@ -52,8 +53,8 @@ def outside(actual: Tensor, wrong: int, narrowest: str) -> str:
     return f"{said}; {ARITHMETICS[narrowest].title} would explain it" if narrowest else said
 
 
-def _rounded(operand: str, failed: Sequence[Probed], narrowest: str, declared: str) -> str:
-    """What elements of a single term, with all its digits, say about what was rounded."""
+def _rounded(operand: str, failed: Sequence[Probed], narrowest: str, declared: str, wholes: bool) -> str:
+    """What elements of a single term, with all its digits, say about what was rounded; `wholes`: integers are right."""
     one, dtype = failed[0], failed[0].probe.operands.input.dtype
     actual, expected = (torch.cat([getattr(f, n).double()[f.wrong] for f in failed]) for n in ("actual", "expected"))
     if not bool(expected.any()):
@@ -71,7 +72,8 @@ def _rounded(operand: str, failed: Sequence[Probed], narrowest: str, declared: s
     if len(actual) >= SEVERAL and bool((actual == actual.round()).all()):
         return f"the results are whole numbers, where {_share(one)} must not be: an integer type, or a rounding to one"
     if kept < COARSE:
-        return f"right on integers, but not on numbers with all their digits: {_share(one)} differ"
+        said = "right on integers, but not on numbers with all their digits" if wholes else "the formula is wrong"
+        return f"{said}: {_share(one)} differ"
     bits = next((n for n in RESULTS if _has_bits(actual, n)), BITS[dtype])
     if len(actual) >= SEVERAL and bits < BITS[dtype] and operand != "bias":  # whose only factor is g
         allowed = "which no --arithmetic allows: those round operands"

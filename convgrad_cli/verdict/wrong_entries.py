@@ -190,6 +190,15 @@ def _left_out(
             only_chosen({i: range(1, shape[i] - 1) for i in space}),
             True,
         )
+    if operand == "weight" and wide:
+        centre = tuple(shape[i] // 2 for i in space)
+        yield (
+            f"no-centre-{WHOLE}",
+            kind,
+            f"without the middle kernel entry of {letter}",
+            partial(_without, centre),
+            False,
+        )
     at = 0 if operand in ("weight", "bias") else len(spec.batch_shape)
     size = shape[at] // spec.groups
     for key, inside, words in (
@@ -200,6 +209,14 @@ def _left_out(
     ):
         some = [group * size + inner for group in range(spec.groups) for inner in inside]
         yield f"{key}-of-group", "F5", f"{words} of each group of {letter}", only_chosen({at: some}), True
+
+
+def _without(at: Sizes, tensor: Tensor) -> Tensor:
+    """Zero at one place of the last axes."""
+    place: tuple[slice | int, ...] = (*[slice(None)] * (tensor.dim() - len(at)), *at)
+    found = tensor.clone()
+    found[place] = 0
+    return found
 
 
 def only_chosen(chosen: Mapping[int, list[int] | range]) -> Change:

@@ -126,13 +126,16 @@ def _gathered(tensor: Tensor, axis: int, groups: int) -> Tensor:
 def factors(spec: ConvSpec) -> dict[str, tuple[float, str]]:
     """Constant factors that right gradients come to be multiplied by: by label, the number and how it is said."""
     n, outputs, mean = spec.batch_size or 1, prod(spec.output_size), ": a mean where a sum is meant"
-    sizes = "*".join({1: ("Lo",), 2: ("Ho", "Wo"), 3: ("Do", "Ho", "Wo")}[spec.dims])
+    axes = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}[spec.dims]
+    sizes, inputs = "*".join(f"{axis}o" for axis in axes), "*".join(axes)
     found: dict[str, tuple[float, str]] = {"-1": (-1.0, "times -1: the sign is wrong")}
     for label, number, note in (
         ("N", n, ": a mean over the batch where a sum is meant"),
         (f"N*{sizes}", n * outputs, mean),
         (sizes, outputs, mean),
         (f"N*O*{sizes}", n * outputs * spec.out_channels, mean),
+        (f"N*{inputs}", n * prod(spec.input_size), mean),
+        (inputs, prod(spec.input_size), mean),
         ("2", 2, ""),
         ("groups", spec.groups, ""),
         ("the entries of the kernel", prod(spec.kernel_size), ""),

@@ -179,5 +179,5 @@ def start(lab: Lab, report: Report) -> Explorer:
 def _stepped(name: str, now: Any, step: int) -> Any:
     """A setting a step up or down on every axis."""
     if name == "padding":
-        return tuple((before + step, after + step) for before, after in now)
+        return now if step < 0 and min(map(min, now)) <= 0 else tuple((a + step, b + step) for a, b in now)
     return tuple(size + step for size in now)

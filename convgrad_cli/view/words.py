@@ -101,7 +101,7 @@ def formula_lines(report: Report, element: Element, width: int, style: Style, pi
 def _told(report: Report, element: Element, style: Style) -> str:
     """The numbers that are added, the first of them where they are many."""
     count = element.formula.count
-    if element.terms is not None and [len(term) for term in element.terms] == [2]:  # one product
+    if element.terms is not None and len(element.terms) == 1:
         return f"= {sum_of_terms([[stored(f, report.dtype) for f in element.terms[0]]], style.precision)}"
     if numbers := added(element, report.dtype, style.precision):
         return f"= {numbers}"

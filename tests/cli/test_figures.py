@@ -95,4 +95,4 @@ def test_many_problems_are_no_picture(command):
     Path("list.txt").write_text("ic1oc1ih3kh2")
     done = call(*command, "-o", "figure.svg")
     assert done.status == 2
-    assert done.err.startswith("convgrad: --format svg has no ")
+    assert done.err.startswith("convgrad: svg has no ")

@@ -379,7 +379,7 @@ MISTAKES = {
     "list --target nomine.py::f": "nomine.py does not exist; check the name",
     "list --target mine.py::nof": "mine.py has no nof; it has right, wrong, no_groups",
     "list --only w": "--only and --rows choose elements, and a suite shows none; drop them",
-    "list -f svg": "--format svg has no lines for a suite; it can be table, plain, json, jsonl, csv, markdown, latex, "
+    "list -f svg": "svg has no lines for a suite; --format can be table, plain, json, jsonl, csv, markdown, latex, "
     "html, junit, github",
     "list --resume": "--resume goes on with a file of results; name it with --results",
     "list --results no/found": "--results no/found: there is no directory FOLDER/no",

@@ -119,7 +119,7 @@ def test_a_reason_and_a_difference_are_told():
     text = text_of(markdown, sample("differing"))
     assert "DIFFERS by 101, bound 1e-06 |" in text
     assert text.endswith(
-        "DIFFER: 1 of 4 elements of weight.grad, the worst, w\\[0,0,0,1\\], by 1.01e+08 times its rounding bound\n"
+        "DIFFER: 1 of 4 elements of weight.grad, the worst, w\\[0,0,0,1\\], off by 1.01e+08 times its rounding bound\n"
     )
 
 

@@ -49,7 +49,10 @@ def notes(values: object, dtype: str) -> list[str]:
         ),
         ([2049, 2048], "float16", ["x holds whole numbers that float16 rounds, 1 of them, first 2049 at x[0]; "
                                    "use a wider --dtype"]),
-        ([2049.0], "float16", []),  # a float rounded like any other
+        ([2049.0], "float16", ["x holds whole numbers that float16 rounds, 1 of them, first 2049 at x[0]; "
+                               "use a wider --dtype"]),
+        ([2049.0, 0.3], "float16", []),  # floats rounded like any others
+        ([2.0**60 + 2.0**20], "float32", []),
         ([-(2**63), 2**62], "float32", []),
     ],
 )  # fmt: skip

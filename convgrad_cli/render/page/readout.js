@@ -2,7 +2,8 @@
 
 const LISTED = 24; // terms that are written out
 let lit = new Map(); // of each tensor's name: indices and boxes of parts that light up
-let marked = []; // cells that carry a class
+const noMarks = () => ({lit: new Set(), at: new Set()});
+let marked = noMarks(); // cells that carry each of these classes
 let pointed = null; // {tensor, index}: the cell that everything on the page is about
 let pinned = false;
 
@@ -88,8 +89,8 @@ const isLit = (slice) =>
 
 /** Mark what lights up in every tensor; where it lies in matrices out of view, the first of them comes into view. */
 function follow() {
-  marked.forEach((cell) => cell.classList.remove("lit", "at"));
-  marked = [];
+  const before = marked;
+  marked = noMarks();
   for (const tensor of Object.values(tensors)) {
     const own = pointed?.tensor === tensor;
     if (!own && lit.has(tensor.name) && !tensor.slices.some((slice) => slice.shown && isLit(slice))) {
@@ -101,6 +102,10 @@ function follow() {
     }
     tensor.controls?.forEach((update) => update());
     paint(tensor);
+  }
+  // Only what changes is touched: thousands of cells may stay lit from one element to the next.
+  for (const [name, cells] of Object.entries(before)) {
+    for (const cell of cells) if (!marked[name].has(cell)) cell.classList.remove(name);
   }
 }
 
@@ -131,7 +136,7 @@ function clipped([, start, count, step], tensor, axis) {
 function mark(cell, name) {
   if (!cell) return;
   cell.classList.add(name);
-  marked.push(cell);
+  marked[name].add(cell);
 }
 
 /** Write out what the page is about. */
@@ -194,7 +199,10 @@ function saidOf(products, count, whole) {
 
 function reachText(tensor, index, name) {
   const found = [...lit].filter(([other]) => tensors[other]?.formulas);
-  const parts = found.map(([other, boxes]) => `${boxes.length.toLocaleString("en")} of ${tensors[other].letter}`);
+  const parts = found.map(([other, boxes]) => {
+    const part = product(tensors[other].size) < product(tensors[other].shape) ? "what is drawn of " : "";
+    return `${boxes.length.toLocaleString("en")} of ${part}${tensors[other].letter}`;
+  });
   return parts.length ? `${name} takes part in ${parts.join(", ")}.` : `${name} takes part in nothing that is shown here.`;
 }
 
