@@ -66,12 +66,13 @@ def recover(bench: Bench, spec: ConvSpec, name: str) -> Recovered:
         folded = fold(spec, name, yours)
         whole = formula(spec, name, index)
         sums = Formula(tuple(product for product in whole.products if product.factors[0].operand != "b"))
+        bias = _bias(asked, index, yours) if name == "output" and spec.bias else ""
         told = Recovered(
             spec,
             name,
             index,
             str(whole),
-            _text(spec, name, yours, right, sums),
+            _text(spec, name, yours, right, sums) + bias,
             _compared(name, yours, right),
         )
         rank = (folded is not None, len(yours) > 1, bool(yours), -len(yours))
@@ -92,6 +93,15 @@ def _require_sum(asked: Asked, name: str, index: Sizes, terms: Terms) -> None:
     ]
     if not abs(sum(parts) - float(asked.actual[name][index])) <= ROUNDED * max(1.0, sum(map(abs, parts))):
         raise NotRead("they do not add up to what it gives on other numbers: it is not bilinear")
+
+
+def _bias(asked: Asked, index: Sizes, terms: Terms) -> str:
+    """What the code adds to the terms of an output, if that is its bias; the terms are read out with a bias of 0."""
+    assert asked.operands.bias is not None
+    x, w, channel = asked.operands.input, asked.operands.weight, index[len(asked.spec.batch_shape)]
+    total = sum(weight * float(x[one]) * float(w[other]) for (one, other), weight in terms.items())
+    added = float(asked.actual["output"][index]) - total
+    return f" + b[{channel}]" if abs(added - float(asked.operands.bias[channel])) < 0.5 else ""
 
 
 def _right(spec: ConvSpec, name: str, index: Sizes) -> dict[Term, float]:

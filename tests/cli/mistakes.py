@@ -190,6 +190,16 @@ $ inspect --as benchdnn --padding -1:0x0:0
 benchdnn has no negative padding in front, and this layer needs -1
 $ inspect --as benchdnn --padding 1 --padding-mode reflect
 benchdnn knows only --padding-mode zeros, not reflect
+$ inspect --size 3 --kernel 2 --dims 0
+a convolution has 1, 2 or 3 spatial axes, not 0; give --size as N, HxW or DxHxW
+$ inspect --size 3 --kernel 2 --b eye
+the fill eye is 1 at a centre, which a bias has not; give ones, or numbers
+$ inspect --x ./rand
+./rand does not exist; check the name
+$ inspect -o missing/
+--output missing/ is a directory; name a file in it
+$ inspect --x -::x --w -::w
+standard input (-) can only be read once; put the other numbers into a file
 $ inspect --x rand
 --x 'rand' is neither a fill, numbers, nor a file that exists; did you mean randn?
 $ inspect --x 'a b'

@@ -256,6 +256,8 @@ PLANTED = (
             ("relu_before_fused", "F0", "input", on.GROUPED),
             ("relu_after_fused", "F0", "input weight bias", on.VOLUMES),
             ("rolled_for_the_border", "F6", "input", on.PADDED),
+            ("centre_tap_skipped", "F0", "input", on.DILATED),
+            ("averaged_over_the_input", "F9", "weight", on.STRIDED),
         ),
     ),
 )

@@ -38,3 +38,18 @@ def rolled_for_the_border(x, w, b, g, *, stride, padding, dilation, groups):
     layer = stride, padding, dilation, groups
     grad_x = input_gradient(x, w, g, *layer).roll(1, -1)
     return result(grad_x, weight_gradient(x, w, g, *layer), bias_gradient(g))
+
+
+def centre_tap_skipped(x, w, b, g, *, stride, padding, dilation, groups):
+    """The tap in the middle of the kernel is taken for the entry itself, and left out."""
+    layer = stride, padding, dilation, groups
+    hole = w.clone()
+    hole[(slice(None), slice(None), *(size // 2 for size in w.shape[2:]))] = 0
+    return result(input_gradient(x, hole, g, *layer), weight_gradient(x, w, g, *layer), bias_gradient(g))
+
+
+def averaged_over_the_input(x, w, b, g, *, stride, padding, dilation, groups):
+    """The weight gradient is divided by the entries of a plane of x, not summed."""
+    layer = stride, padding, dilation, groups
+    grad_w = weight_gradient(x, w, g, *layer) / x[0, 0].numel()
+    return result(input_gradient(x, w, g, *layer), grad_w, bias_gradient(g))

@@ -166,7 +166,7 @@ def hostile_check() -> Report:
     return replace(report, tables=tuple(tables), notes=HOSTILE, device="cuda:0 [/x]\x1b[2J", dtype="float32")
 
 
-LAYER = "Conv2d(2, 3, (3, 3))"
+SHOWN = "Conv2d(2, 3, (3, 3))"
 
 
 def diagnosed() -> Report:
@@ -175,11 +175,11 @@ def diagnosed() -> Report:
         "grad_weight", ("F2",), "with stride 1: the stride is ignored", "how the stride spreads the placements"
     )
     right, yours = "(x[:,0,0:3,0:3] * g[:,0,1:4,1:4]).sum()", "(x[:,0,0:2,0:3] * g[:,0,1:3,1:4]).sum()"
-    recovery = Recovery("grad_weight", (0, 0, 0, 0), right, yours, "3 missing: x[0,0,2,0] * g[0,0,3,1], ...", LAYER)
+    recovery = Recovery("grad_weight", (0, 0, 0, 0), right, yours, "3 missing: x[0,0,2,0] * g[0,0,3,1], ...", SHOWN)
     drawn = ErrorMap("grad_weight", "w[0,0,:,:]", "the first of 3 kernel rows", ("###", "...", "..."))
     smallest = "convgrad check mine.py::backward --size 2 --kernel 1 --stride 2 --x ones --w ones"
     boundary = ("wrong only if stride > 1",)
-    found = Diagnosis(LAYER, (drawn,), (fault,), (recovery,), (), smallest, boundary, 88)
+    found = Diagnosis(SHOWN, (drawn,), (fault,), (recovery,), (), smallest, boundary, 88)
     return _with(one_failing(), diagnosis=found)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 from render.browser import cells, entries, opened, reached, state
-from render.samples import make_report, sample
+from render.samples import make_report, sample, text_of
 
+from convgrad_cli import inspect
+from convgrad_cli.render import html
 from convgrad_cli.report import Report
 
 
@@ -104,3 +106,21 @@ def test_numbers_are_written_out(browser, tmp_path):
             "1.8676 × 0.0848 − 0.2631 × (−0.0717) + 1.0669 × (−0.2816) + 0.5283 × 0.3315 − 0.0465"
         )
         assert state(page).said == "y[0,0,0,0] is 0.0054: 5 terms of x and w and b."
+
+
+def test_of_a_tensor_drawn_in_part_it_is_said_that_only_that_is_counted(browser, tmp_path):
+    report = inspect(input_size=24, kernel_size=3, in_channels=16, out_channels=64, grad_output="randn")
+    with opened(browser, tmp_path, report) as page:
+        page.locator("#tensor-input tbody td[tabindex]").first.hover()
+        assert state(page).said == "x[0,0,0,0] takes part in 20 of what is drawn of y, 64 of w.grad."
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"input_size": 3, "kernel_size": 1, "in_channels": 512, "out_channels": 512, "batch_size": 16},
+        {"input_size": 20_000, "kernel_size": 5, "dims": 1},
+    ],
+)
+def test_no_shape_makes_a_page_of_two_megabytes(options):
+    assert len(text_of(html, inspect(**options, grad_output="randn")).encode()) < 1.2e6

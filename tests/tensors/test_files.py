@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from convgrad_cli.tensors import files
 from convgrad_cli.tensors.files import read_file, read_stdin, read_text
 from convgrad_cli.tensors.numbers import TENSOR_BYTES, TEXT_BYTES, make_numbers
+from convgrad_cli.tensors.sources import read_source
 
 
 @pytest.fixture(autouse=True)
@@ -242,3 +243,12 @@ def test_nonfinite_numbers_are_legal_unless_refused() -> None:
     assert refusal(read_file, "a.npy", nonfinite=False) == message
     numpy.save("a.npy", numpy.arange(3))
     assert read_file("a.npy", nonfinite=False).array.tolist() == [0, 1, 2]
+
+
+def test_one_array_of_several_on_standard_input(monkeypatch):
+    archive = io.BytesIO()
+    numpy.savez(archive, x=numpy.arange(4.0), w=numpy.ones(2))
+    send(archive.getvalue(), monkeypatch)
+    numpy.testing.assert_array_equal(read_source("-::x", "--x").array, numpy.arange(4.0))
+    send(archive.getvalue(), monkeypatch)
+    assert refusal(read_source, "-", "--x") == ("standard input has 2 arrays; name one, as in -::x: it has x, w")

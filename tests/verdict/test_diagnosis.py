@@ -399,3 +399,69 @@ def test_the_readme_counts_what_these_tests_hold():
     assert f"{sum(len(one.classes) > 1 for one in WRONG)} of them two at once), {named} are named in every" in text
     assert f"{len(OTHERWISE)} are told by their class" in text
     assert f"No right implementation of {len(CORRECT)} is given a name" in text
+
+
+def _torch_gradients(x, w, b, g, change_w=None):
+    leaves = [torch.from_numpy(t).clone().requires_grad_() for t in (x, w)]
+    used = leaves[1] if change_w is None else change_w(leaves[1])
+    dx, dw = torch.autograd.grad(torch.nn.functional.conv2d(leaves[0], used), leaves, torch.from_numpy(g))
+    return dx.numpy(), dw.numpy()
+
+
+def holed(x, w, b, g):
+    dx, _ = _torch_gradients(x, w, b, g, lambda w: w * (torch.arange(9).view(3, 3) != 4))
+    return dx, _torch_gradients(x, w, b, g)[1]
+
+
+def third_in_float64(x, w, b, g):
+    dx, dw = _torch_gradients(x, w, b, g)
+    return dx, dw.astype("float64") / 3
+
+
+def two_at_once(x, w, b, g):
+    dx, _ = _torch_gradients(x, w, b, g, lambda w: w.flip(2, 3))
+    return dx / len(x), _torch_gradients(x, w, b, g)[1]
+
+
+def racing(x, w, b, g):
+    dx, dw = _torch_gradients(x, w, b, g)
+    return dx * torch.randint(1, 9, dx.shape).numpy(), dw
+
+
+def test_a_sum_with_a_hole_is_written_as_what_it_lacks_and_evaluates():
+    spec = make_spec(in_channels=2, out_channels=3, input_size=5, kernel_size=3, batch_size=2)
+    [one] = convgrad_cli.check(holed, spec).diagnosis.recovered
+    assert one.yours.startswith(f"{one.right} - w[")
+    generator = torch.Generator().manual_seed(5)
+    x, w, g = (
+        torch.randint(1, 9, spec.shape_of(name), generator=generator).float() for name in ("input", "weight", "output")
+    )
+    assert float(eval(one.yours, {"w": w, "g": g})) == holed(x.numpy(), w.numpy(), None, g.numpy())[0][one.index]
+
+
+def test_code_that_returns_float64_is_not_called_unsteady():
+    report = convgrad_cli.check(third_in_float64, input_size=5, kernel_size=3, in_channels=2, out_channels=3)
+    assert "second time" not in report.check.reason
+    assert report.diagnosis.faults[0].words == "multiplied by 0.333333"
+    assert report.diagnosis.recovered[0].yours.startswith("1/3 * (x[")
+
+
+def test_of_two_mistakes_both_show_on_the_smallest_layer():
+    diagnosis = convgrad_cli.check(two_at_once, input_size=5, kernel_size=3, batch_size=3).diagnosis
+    assert diagnosis.faults[0].kinds == ("F8", "F9")
+    assert "batch_size=1" not in diagnosis.smallest
+
+
+def test_of_numbers_that_change_no_sum_is_read_out_and_no_line_promised():
+    diagnosis = convgrad_cli.check(racing, input_size=5, kernel_size=3).diagnosis
+    assert diagnosis.faults[0].kinds == ("F11",)
+    assert (diagnosis.recovered, diagnosis.smallest) == ((), "")
+
+
+def test_a_sum_of_another_layer_says_so():
+    spec = make_spec(in_channels=8, out_channels=8, input_size=12, kernel_size=3, batch_size=4)
+    diagnosis = convgrad_cli.check(two_at_once, spec).diagnosis
+    [one] = diagnosis.recovered
+    small = one.layer != diagnosis.layer
+    report = convgrad_cli.check(two_at_once, spec)
+    assert (f"of {one.layer}, whose terms are few enough" in " ".join(str(report).split())) == small
