@@ -27,7 +27,7 @@ def signature(spec: ConvSpec, operand: str, failed: Sequence[Probed], narrowest:
     """One sentence on a wrong tensor from the probes that it `failed`; `narrowest` explains it on the real data."""
     logic = next((one for one in failed if one.probe.name == "logic"), None)
     digits = [one for one in failed if one.probe.name in ("digits", "impulse")]
-    if logic is not None and not _is_small(logic):
+    if logic is not None and not is_small(logic):
         return f"the formula is wrong: {_share(logic)} differ on exact integers"
     # The more zeros a right answer has, the clearer a leak shows how far it goes.
     leaking = max((one for one in failed if _leaks(one)), key=lambda one: int((one.expected == 0).sum()), default=None)
@@ -139,13 +139,14 @@ def _share(one: Probed) -> str:
     return f"{int(one.wrong.sum()):,} of {one.wrong.numel():,} elements"
 
 
-def _is_small(one: Probed) -> bool:
+def is_small(one: Probed) -> bool:
+    """Whether no integer is off by more than what rounding on the way makes of it."""
     off = (one.actual.double() - one.expected).abs()[one.wrong]
     return bool(off.isfinite().all()) and float(off.max()) < SMALL
 
 
 def _is_slight(one: Probed) -> bool:
-    return _is_small(one) or _units(one) <= LAST
+    return is_small(one) or _units(one) <= LAST
 
 
 def _leaks(one: Probed) -> bool:
