@@ -32,6 +32,8 @@ def cast(numbers: Numbers, letter: str, dtype: torch.dtype) -> tuple[torch.Tenso
         for what, mask in _losses(given[block], kept[block].double().numpy()):
             if mask.any():
                 found.setdefault(what, [0, start + int(mask.argmax())])[0] += int(mask.sum())
+    if found.pop("fraction", None):  # rounded like any other
+        found.pop("whole", None)
     name = str(dtype).removeprefix("torch.")
     said = []
     for what, (count, first) in found.items():
@@ -62,9 +64,9 @@ def _losses(given: Array, kept: Array) -> Iterator[tuple[str, Array]]:
     yield "large", finite & ~numpy.isfinite(kept)
     yield "small", (given != 0) & (kept == 0)
     if given.dtype.kind == "f":
-        other = finite & numpy.isfinite(kept) & (kept != given) & (abs(kept) < COUNTED)
-        if other.any() and (given[finite] == numpy.rint(given[finite])).all():
-            yield "whole", other
+        whole = given == numpy.rint(given)
+        yield "fraction", finite & ~whole
+        yield "whole", finite & whole & numpy.isfinite(kept) & (kept != given) & (abs(kept) < COUNTED)
     if given.dtype.kind in "iu":
         # Rounded up past its type's largest, a number does not come back to what it was: that has no defined result.
         beyond = kept >= 2.0 ** (8 * given.itemsize - (given.dtype.kind == "i"))

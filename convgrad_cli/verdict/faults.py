@@ -231,13 +231,17 @@ def parted(bench: Bench, spec: ConvSpec, name: str, found: list[Hypothesis]) -> 
     """Those of `found` that other layers leave; of several that no layer at all tells apart, the first."""
     if not found:
         return []
-    studied = bench.ask(spec) if bench.target.callable else None
+    called = bench.target.callable
+    studied = bench.ask(spec) if called else None
     wrong = set(studied.wrong) if studied else set()
     apart: set[frozenset[int]] = set()
     alive = list(range(len(found)))
-    for other in variations(spec)[:LAYERS]:
-        if bench.target.callable and not bench.takes(other):
-            continue  # code that can't be told of a setting makes no mistake with it
+    # Code that can't be told of a setting makes no mistake with it.
+    others = [other for other in variations(spec)[:LAYERS] if bench.takes(other) or not called]
+    answers = {other: bench.ask(other) if called else None for other in others}
+    # What is wrong says more than what is right: some mistakes are made only where shapes allow it.
+    others.sort(key=lambda other: not (answer := answers[other]) or name not in answer.wrong)
+    for other in others:
         numbers = dense(other, bench.dtype, bench.seed)
         blank = Asked(other, numbers, None, {}, by_hand(other, numbers, (name,)).named(), {})
         guesses = {i: found[i].predict(blank, name) for i in alive}
@@ -245,7 +249,7 @@ def parted(bench: Bench, spec: ConvSpec, name: str, found: list[Hypothesis]) -> 
             one, two = guesses[i], guesses[j]
             if (one is None) != (two is None) or (one is not None and two is not None and not torch.equal(one, two)):
                 apart.add(frozenset((i, j)))
-        answer = bench.ask(other) if bench.target.callable else None
+        answer = answers[other]
         if answer is None or name not in answer.actual:
             continue
         holding = [i for i in alive if found[i].holds(answer, name)]
