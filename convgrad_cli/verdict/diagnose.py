@@ -172,8 +172,9 @@ def _unsteady(bench: Bench, spec: ConvSpec, name: str) -> Iterable[Named]:
     one, two = (bench.call(spec, first.operands) if first else None for _ in range(2))
     if one is None or two is None or name not in one.actual or name not in two.actual:
         return
-    grown, right = two.actual[name] - one.actual[name], one.right[name]
-    if not bool(grown.any()):
+    was, now, right = one.actual[name], two.actual[name], one.right[name]
+    grown = now - was
+    if bool(torch.isclose(was, now, rtol=0, atol=0, equal_nan=True).all()):
         nothing = replace(one.operands, grad_output=torch.zeros_like(one.operands.grad_output))
         still = bench.call(spec, nothing)
         if name != "output" and (still is None or name not in still.actual or bool(still.actual[name].any())):

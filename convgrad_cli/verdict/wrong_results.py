@@ -54,6 +54,11 @@ def wrong_results(spec: ConvSpec, name: str) -> Iterator[Mistake]:
                 yield Mistake(
                     "result-moved-rest", "F1", said, "result", after=partial(_moved, rests=rests, space=space)
                 )
+                for i, r in zip(space, rests, strict=True):
+                    if r > 0 and len(space) > 1:
+                        said = f"moved by the remainder of the stride, {r}, along its {names[i]}, with zeros in front"
+                        after = partial(_moved, rests=[r], space=[i])
+                        yield Mistake(f"result-moved-rest-{names[i]}", "F1", said, "result", after=after, common=False)
         if spec.groups > 1:
             axis = len(spec.batch_shape)
             said = "with the channels of every group added to those of the first"

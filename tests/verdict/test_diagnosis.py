@@ -465,3 +465,30 @@ def test_a_sum_of_another_layer_says_so():
     small = one.layer != diagnosis.layer
     report = convgrad_cli.check(two_at_once, spec)
     assert (f"of {one.layer}, whose terms are few enough" in " ".join(str(report).split())) == small
+
+
+def undefined(x, w, b, g):
+    dx, dw = _torch_gradients(x, w, b, g)
+    dx = dx.copy()
+    dx.flat[-1] = float("nan")
+    return dx, dw
+
+
+def test_nan_that_comes_every_time_is_no_race():
+    diagnosis = convgrad_cli.check(undefined, input_size=5, kernel_size=3).diagnosis
+    assert "F11" not in [kind for fault in diagnosis.faults for kind in fault.kinds]
+
+
+def padded_in_front(x, w, b, g, *, stride):
+    leaves = [torch.from_numpy(t).clone().requires_grad_() for t in (x, w)]
+    dx, dw = torch.autograd.grad(torch.nn.functional.conv2d(*leaves, None, stride), leaves, torch.from_numpy(g))
+    rest = (x.shape[3] - w.shape[3]) % stride[1]
+    return torch.nn.functional.pad(dx, (rest, 0))[..., : x.shape[3]].numpy(), dw.numpy()
+
+
+def test_a_remainder_in_front_on_one_axis_is_one():
+    spec = make_spec(in_channels=2, out_channels=3, input_size=(7, 8), kernel_size=3, stride=2, batch_size=2)
+    [fault] = convgrad_cli.check(padded_in_front, spec).diagnosis.faults
+    assert fault.kinds == ("F1",)
+    assert "remainder of the stride" in fault.words
+    assert "width" in fault.words
