@@ -11,7 +11,7 @@ from convgrad_cli.geometry.validation import by_x
 
 Index = tuple[int, ...]
 LONGEST = 1000  # entries of a single row
-SLICES = 1000  # matrices
+SLICES = 1024  # matrices
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ two = Two()
         ((*SMALL, "--loss", "median"), "'median' is neither file.py::function nor package.module:function"),
         ((*SMALL, "--weights", "gone.pt"), "--weights gone.pt does not exist"),
         ((*SMALL, "--loss", f"{NETWORKS}::number"), "number() takes 0 positional arguments but 1 was given"),
-        ((*SMALL, "-f", "latex"), "--format latex has no rows for a model; it can be table, plain, json"),
+        ((*SMALL, "-f", "latex"), "latex has no rows for a model; --format can be table, plain, json"),
         ((*SMALL, "--dtype", "int8"), "--dtype 'int8': use one of float64"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value)[-40:],
