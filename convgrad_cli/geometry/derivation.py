@@ -199,6 +199,6 @@ def _drop_ones(formula: Formula, ones: bool) -> Formula:
     parted = []
     for product in formula.products:
         factors = [Factor(f.operand, f.index) for f in product.factors]
-        kept, left = ([f for f in factors if (f.operand == "g") == is_left] for is_left in (False, True))
-        parted.append(Product(tuple(kept), tuple(left)))
+        kept = tuple(factor for factor in factors if factor.operand != "g")
+        parted.append(Product(kept, ones=tuple(factor for factor in factors if factor.operand == "g")))
     return Formula(tuple(parted), formula.reason)

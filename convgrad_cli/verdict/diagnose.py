@@ -99,8 +99,8 @@ def _asked(bench: Bench, spec: ConvSpec, found: Examination) -> Diagnosis:
     """What code that answers shows on integers and on other layers."""
     study = studied(bench, spec)
     # Of few elements one set of integers may be the same where the mistake is made.
-    asked = next((one for one in bench.all_of(study) if one.wrong), bench.ask(study))
-    wrong = asked.wrong if asked else ()
+    asked = next((one for one in bench.all_of(study) if one.mistaken), bench.ask(study))
+    wrong = asked.mistaken if asked else ()
     guesses = {name: hypotheses(bench, study, name) for name in wrong if asked and name not in asked.misshapen}
     named: list[Named] = []
     for name in wrong:

@@ -17,6 +17,7 @@ from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.gradients.by_hand import by_hand
 from convgrad_cli.gradients.target import Call, Target, TargetError
 from convgrad_cli.tensors.operands import Operands, Tensor
+from convgrad_cli.verdict.bounds import BITS
 from convgrad_cli.verdict.layers import needs, variations
 from convgrad_cli.verdict.mistake import Mistake, Past, changed, reproduce
 from convgrad_cli.verdict.mistakes import mistakes
@@ -46,6 +47,16 @@ class Asked:
         """The tensors that are not exactly the right ones."""
         differ = {name for name, tensor in self.actual.items() if not torch.equal(tensor, self.right[name])}
         return tuple(name for name in TENSORS if name in differ or name in self.misshapen)
+
+    @property
+    def mistaken(self) -> tuple[str, ...]:
+        """Of these, all but those right up to noise below the last digit of their dtype, as a transform leaves it."""
+        unit = 2.0 ** -BITS[self.operands.input.dtype]
+        return tuple(name for name in self.wrong if name in self.misshapen or not self._is_near(name, unit))
+
+    def _is_near(self, name: str, share: float) -> bool:
+        actual, right = self.actual[name], self.right[name]
+        return bool(((actual - right).abs() < share * right.abs().max()).all())
 
 
 class Bench:
@@ -231,16 +242,17 @@ def parted(bench: Bench, spec: ConvSpec, name: str, found: list[Hypothesis]) -> 
     """Those of `found` that other layers leave; of several that no layer at all tells apart, the first."""
     if not found:
         return []
-    called = bench.target.callable
-    studied = bench.ask(spec) if called else None
+    studied = bench.ask(spec) if bench.target.callable else None
     wrong = set(studied.wrong) if studied else set()
     apart: set[frozenset[int]] = set()
     alive = list(range(len(found)))
+    varied = variations(spec)[:LAYERS]
     # Code that can't be told of a setting makes no mistake with it.
-    others = [other for other in variations(spec)[:LAYERS] if bench.takes(other) or not called]
-    answers = {other: bench.ask(other) if called else None for other in others}
+    taken = [other for other in varied if bench.takes(other)]
+    answers = {other: bench.ask(other) for other in taken}
+    others = taken or varied
     # What is wrong says more than what is right: some mistakes are made only where shapes allow it.
-    others.sort(key=lambda other: not (answer := answers[other]) or name not in answer.wrong)
+    others.sort(key=lambda other: not (answer := answers.get(other)) or name not in answer.wrong)
     for other in others:
         numbers = dense(other, bench.dtype, bench.seed)
         blank = Asked(other, numbers, None, {}, by_hand(other, numbers, (name,)).named(), {})
@@ -249,7 +261,7 @@ def parted(bench: Bench, spec: ConvSpec, name: str, found: list[Hypothesis]) -> 
             one, two = guesses[i], guesses[j]
             if (one is None) != (two is None) or (one is not None and two is not None and not torch.equal(one, two)):
                 apart.add(frozenset((i, j)))
-        answer = answers[other]
+        answer = answers.get(other)
         if answer is None or name not in answer.actual:
             continue
         holding = [i for i in alive if found[i].holds(answer, name)]

@@ -87,20 +87,24 @@ def recover(bench: Bench, spec: ConvSpec, name: str) -> Recovered:
 
 def _require_sum(asked: Asked, name: str, index: Sizes, terms: Terms) -> None:
     """Raise NotRead unless the terms add up to what the code gave on other numbers."""
-    tensors = [getattr(asked.operands, operand) for operand in _factors(name)]
-    parts = [
-        weight * prod(float(t[entry]) for t, entry in zip(tensors, term, strict=True)) for term, weight in terms.items()
-    ]
+    parts = _parts(asked, name, terms)
     if not abs(sum(parts) - float(asked.actual[name][index])) <= ROUNDED * max(1.0, sum(map(abs, parts))):
         raise NotRead("they do not add up to what it gives on other numbers: it is not bilinear")
+
+
+def _parts(asked: Asked, name: str, terms: Terms) -> list[float]:
+    """What the terms come to on the numbers that were asked, one by one."""
+    tensors = [getattr(asked.operands, operand) for operand in _factors(name)]
+    return [
+        weight * prod(float(t[entry]) for t, entry in zip(tensors, term, strict=True)) for term, weight in terms.items()
+    ]
 
 
 def _bias(asked: Asked, index: Sizes, terms: Terms) -> str:
     """What the code adds to the terms of an output, if that is its bias; the terms are read out with a bias of 0."""
     assert asked.operands.bias is not None
-    x, w, channel = asked.operands.input, asked.operands.weight, index[len(asked.spec.batch_shape)]
-    total = sum(weight * float(x[one]) * float(w[other]) for (one, other), weight in terms.items())
-    added = float(asked.actual["output"][index]) - total
+    channel = index[len(asked.spec.batch_shape)]
+    added = float(asked.actual["output"][index]) - sum(_parts(asked, "output", terms))
     return f" + b[{channel}]" if abs(added - float(asked.operands.bias[channel])) < 0.5 else ""
 
 

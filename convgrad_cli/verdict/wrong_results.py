@@ -10,7 +10,7 @@ from math import prod
 import torch
 
 from convgrad_cli.geometry.derivation import AXIS_NAMES
-from convgrad_cli.geometry.spec import ConvSpec
+from convgrad_cli.geometry.spec import ConvSpec, Sizes
 from convgrad_cli.tensors.operands import Tensor
 from convgrad_cli.verdict.mistake import Change, Mistake, axis_names, rows_of_axes, said_numbers
 from convgrad_cli.verdict.wrong_entries import only_chosen, wrong_entries
@@ -49,16 +49,7 @@ def wrong_results(spec: ConvSpec, name: str) -> Iterator[Mistake]:
             said = "with zeros in a border as wide as the padding, which is not there any more"
             yield Mistake("result-no-padding", "F6", said, "result", after=only_chosen(rim))
             yield from _overlap(spec, space, rests)
-            if any(rests):
-                said = f"moved by the remainder of the stride, {said_numbers(rests)}, with zeros in front"
-                yield Mistake(
-                    "result-moved-rest", "F1", said, "result", after=partial(_moved, rests=rests, space=space)
-                )
-                for i, r in zip(space, rests, strict=True):
-                    if r > 0 and len(space) > 1:
-                        said = f"moved by the remainder of the stride, {r}, along its {names[i]}, with zeros in front"
-                        after = partial(_moved, rests=[r], space=[i])
-                        yield Mistake(f"result-moved-rest-{names[i]}", "F1", said, "result", after=after, common=False)
+            yield from _moved_rests(names, space, rests)
         if spec.groups > 1:
             axis = len(spec.batch_shape)
             said = "with the channels of every group added to those of the first"
@@ -79,18 +70,35 @@ def wrong_results(spec: ConvSpec, name: str) -> Iterator[Mistake]:
             said = "with the samples before added to each: the buffer is not cleared between samples"
             yield Mistake("result-running", "F10", said, "result", after=partial(torch.cumsum, dim=0))
     if name != "bias":
-        for axis, by in every([i for i in space if shape[i] > 1], (1, -1)):
-            said, key = f"by {by:+d} along its {names[axis]}", f"{by:+d}-{names[axis]}"
-            rolled = partial(torch.roll, shifts=by, dims=axis)
-            there = only_chosen({axis: range(1, shape[axis]) if by > 0 else range(shape[axis] - 1)})
+        yield from _moves(shape, names, space)
 
-            def shifted(t: Tensor, rolled: Change = rolled, there: Change = there) -> Tensor:
-                return there(rolled(t))
 
-            moved = f"moved {said}, with zeros where it came from"
-            yield Mistake(f"result-moved{key}", "F6", moved, "result", after=shifted, common=False)
-            around = f"rolled {said}: what leaves at one end comes in at the other"
-            yield Mistake(f"result-rolled{key}", "F6", around, "result", after=rolled, common=False)
+def _moves(shape: Sizes, names: Sequence[str], space: Sequence[int]) -> Iterator[Mistake]:
+    """The result one place too far along an axis, with zeros or the other end where it came from."""
+    for axis, by in every([i for i in space if shape[i] > 1], (1, -1)):
+        said, key = f"by {by:+d} along its {names[axis]}", f"{by:+d}-{names[axis]}"
+        rolled = partial(torch.roll, shifts=by, dims=axis)
+        there = only_chosen({axis: range(1, shape[axis]) if by > 0 else range(shape[axis] - 1)})
+
+        def shifted(t: Tensor, rolled: Change = rolled, there: Change = there) -> Tensor:
+            return there(rolled(t))
+
+        moved = f"moved {said}, with zeros where it came from"
+        yield Mistake(f"result-moved{key}", "F6", moved, "result", after=shifted, common=False)
+        around = f"rolled {said}: what leaves at one end comes in at the other"
+        yield Mistake(f"result-rolled{key}", "F6", around, "result", after=rolled, common=False)
+
+
+def _moved_rests(names: Sequence[str], space: Sequence[int], rests: Sequence[int]) -> Iterator[Mistake]:
+    """The remainder of the stride at the front, on all axes or on one."""
+    if any(rests):
+        said = f"moved by the remainder of the stride, {said_numbers(rests)}, with zeros in front"
+        yield Mistake("result-moved-rest", "F1", said, "result", after=partial(_moved, rests=rests, space=space))
+    for i, r in zip(space, rests, strict=True):
+        if r > 0 and len(space) > 1:
+            said = f"moved by the remainder of the stride, {r}, along its {names[i]}, with zeros in front"
+            after = partial(_moved, rests=[r], space=[i])
+            yield Mistake(f"result-moved-rest-{names[i]}", "F1", said, "result", after=after, common=False)
 
 
 def _overlap(spec: ConvSpec, space: Sequence[int], rests: Sequence[int]) -> Iterator[Mistake]:

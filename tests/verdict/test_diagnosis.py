@@ -6,6 +6,7 @@ import json
 import shlex
 from pathlib import Path
 
+import numpy
 import pytest
 import torch
 from jsonschema import Draft202012Validator
@@ -460,11 +461,10 @@ def test_of_numbers_that_change_no_sum_is_read_out_and_no_line_promised():
 
 def test_a_sum_of_another_layer_says_so():
     spec = make_spec(in_channels=8, out_channels=8, input_size=12, kernel_size=3, batch_size=4)
-    diagnosis = convgrad_cli.check(two_at_once, spec).diagnosis
-    [one] = diagnosis.recovered
-    small = one.layer != diagnosis.layer
     report = convgrad_cli.check(two_at_once, spec)
-    assert (f"of {one.layer}, whose terms are few enough" in " ".join(str(report).split())) == small
+    [one] = report.diagnosis.recovered
+    assert one.layer != report.diagnosis.layer
+    assert f"of {one.layer}, whose terms are few enough" in " ".join(str(report).split())
 
 
 def undefined(x, w, b, g):
@@ -492,3 +492,30 @@ def test_a_remainder_in_front_on_one_axis_is_one():
     assert fault.kinds == ("F1",)
     assert "remainder of the stride" in fault.words
     assert "width" in fault.words
+
+
+def doubled_without_groups(x, w, b, g):
+    dx, dw = _torch_gradients(x[:, :1], w, b, g)
+    return 2 * numpy.concatenate([dx, 0 * dx], 1), 2 * dw
+
+
+def test_of_constants_that_no_layer_parts_all_are_said():
+    spec = make_spec(in_channels=2, out_channels=4, input_size=2, kernel_size=2, groups=2, batch_size=2)
+    for fault in convgrad_cli.check(doubled_without_groups, spec).diagnosis.faults:
+        assert any(words.endswith("multiplied by N = 2") for words in (fault.words, *fault.others))
+        assert any(words.endswith("multiplied by 2") for words in (fault.words, *fault.others))
+
+
+def by_fourier(x, w, b, g):
+    """Right, with noise of float64 where every term is 0."""
+    size = [x.shape[2] + g.shape[2], x.shape[3] + g.shape[3]]
+    fx, fw, fg = (numpy.fft.rfft2(t.astype("float64"), size) for t in (x, w, g))
+    dx = numpy.fft.irfft2(numpy.einsum("ocij,noij->ncij", fw, fg), size)[..., : x.shape[2], : x.shape[3]]
+    dw = numpy.fft.irfft2(numpy.einsum("ncij,noij->ocij", fx, fg.conj()), size)[..., : w.shape[2], : w.shape[3]]
+    return dx.astype("float32"), dw.astype("float32")
+
+
+def test_noise_of_a_transform_names_no_formula_and_no_layers():
+    diagnosis = convgrad_cli.check(by_fourier, input_size=8, kernel_size=3, in_channels=2, out_channels=3).diagnosis
+    assert not any(fault.equals or "fits" in fault.words for fault in diagnosis.faults)
+    assert (diagnosis.boundary, diagnosis.smallest, diagnosis.recovered) == ((), "", ())
