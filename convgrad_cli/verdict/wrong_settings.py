@@ -74,8 +74,8 @@ def wrong_settings(spec: ConvSpec) -> Iterator[Mistake]:
     rests = [0 if spec.transposed else (n + a + b - e) % s for n, (a, b), e, s in rows_of_axes(spec)]
     for by in (1, -1, 2, -2):
         moved = tuple(p + by for p in padding)
-        told = {f"{by:+d}": (moved, f"with padding {said_numbers(moved)} for {said_numbers(padding)}: read {_off(by)}")}
-        yield from _setting(spec, "padding", "F6", told)
+        said = f"with padding {said_numbers(moved)} for {said_numbers(padding)}: the kernel starts {_off(by)}"
+        yield from _setting(spec, "padding", "F6", {f"{by:+d}": (moved, said)})
     if any(rests):
         for sign, way in ((1, "added to"), (-1, "taken from")):
             moved = tuple(p + sign * r for p, r in zip(padding, rests, strict=True))
