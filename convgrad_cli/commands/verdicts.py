@@ -104,18 +104,19 @@ def _verdict(one: Judged) -> Verdict:
 
 
 def _probe_finding(probed: Probed, operand: str) -> Finding:
-    if not probed.failed:
-        return Finding(probed.probe.name, "PASS")
-    if probed.absent:
-        return Finding(probed.probe.name, "FAIL", probed.absent, (_tensor(operand),))
-    off = torch.where(probed.wrong, (probed.actual.double() - probed.expected).abs(), 0.0).nan_to_num(nan=float("inf"))
-    index = index_at(int(off.flatten().argmax()), probed.wrong.shape)
+    found = probed.difference
+    if found is None:
+        return Finding(probed.name, "PASS")
+    if found.absent:
+        return Finding(probed.name, "FAIL", found.absent, (_tensor(operand),))
+    off = torch.where(found.wrong, (found.actual.double() - found.expected).abs(), 0.0).nan_to_num(nan=float("inf"))
+    index = index_at(int(off.flatten().argmax()), found.wrong.shape)
     name = f"{LETTERS[operand]}[{','.join(map(str, index))}]"
-    share = f"{int(probed.wrong.sum()):,} of {probed.wrong.numel():,} elements differ"
+    share = f"{int(found.wrong.sum()):,} of {found.wrong.numel():,} elements differ"
     return Finding(
-        probed.probe.name,
+        probed.name,
         "FAIL",
-        f"{share}; {name} is {float(probed.actual[index]):.9g}, exactly {float(probed.expected[index]):.9g}",
+        f"{share}; {name} is {float(found.actual[index]):.9g}, exactly {float(found.expected[index]):.9g}",
         (_tensor(operand),),
     )
 
@@ -148,7 +149,7 @@ def _unchecked(found: Examination, callable: bool) -> tuple[str, ...]:
     missing += tuple(f"{_tensor(name)}: the layer has no {name}" for name in found.answer.unasked)
     if not callable:
         return (*missing, "saved numbers cannot be probed: bounds and the reading of precision are all there is")
-    wrong = [one.operand for one in found.judged if one.certificate is None or any(p.failed for p in one.probed)]
+    wrong = [one.operand for one in found.judged if one.certificate is None or one.differences]
     skipped = (f"other conditions for {', '.join(map(_tensor, wrong))}, wrong without them",) if wrong else ()
     return (*missing, *skipped, *(f"{one.name} ({one.untried})" for one in found.untried))
 
@@ -157,7 +158,7 @@ def _table(spec: ConvSpec, operands: Operands, one: Judged) -> Table:
     """Where only a probe shows the fault, its numbers: integers that can be followed by hand."""
     assert one.certificate is not None
     certificate, declared = one.certificate, ARITHMETICS[one.declared]
-    failed = next((probed for probed in one.probed if probed.failed), None)
+    failed = next(iter(one.differences), None)
     if failed is not None and not len(certificate.wrong(declared)):
         off = (failed.actual.double() - failed.expected.double()).abs().nan_to_num(nan=float("inf"))
         order = torch.where(failed.wrong, off, 0.0).flatten()

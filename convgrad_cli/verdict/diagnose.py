@@ -195,7 +195,7 @@ def _unsteady(bench: Bench, spec: ConvSpec, name: str) -> Iterable[Named]:
 def _other_faults(found: Examination) -> Iterable[Named]:
     """Faults of the arithmetic, and those that only a condition shows."""
     for one in found.judged:
-        wrong = any(probed.failed and probed.probe.name == "logic" and not is_small(probed) for probed in one.probed)
+        wrong = any(found.probe.name == "logic" and not is_small(found) for found in one.differences)
         if one.verdict == "FAIL" and not wrong:  # on integers, where no arithmetic differs
             yield Named(one.operand, ("F14",), one.reason, equals=False)
     failed = {one.operand for one in found.judged if one.verdict == "FAIL"}

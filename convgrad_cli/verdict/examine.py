@@ -19,7 +19,7 @@ from convgrad_cli.verdict.certify import Certificate
 from convgrad_cli.verdict.conditions import Trial, Tried
 from convgrad_cli.verdict.pattern import pattern
 from convgrad_cli.verdict.precision import Reading, read_precision
-from convgrad_cli.verdict.probes import TENSORS, Probed
+from convgrad_cli.verdict.probes import TENSORS, Difference, Probed
 from convgrad_cli.verdict.probing import Probing, misshapen, probes_for
 from convgrad_cli.verdict.reference import references
 from convgrad_cli.verdict.signature import outside, signature
@@ -45,6 +45,11 @@ class Judged:
     narrowest: str = ""
     reading: Reading | None = None
     pattern: str = ""
+
+    @property
+    def differences(self) -> tuple[Difference, ...]:
+        """What the probes showed to be wrong, in the order in which they were put."""
+        return tuple(one.difference for one in self.probed if one.difference)
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ def examine(
         judged.append(_judge(answer, name, declared, certificate, run, unsteady.get(name, "")))
         tell(0.7 + 0.2 * done / len(names))
     # What is wrong already shows nothing more under other conditions.
-    sound = tuple(n for n, probed in run.probed.items() if not any(one.failed for one in probed))
+    sound = tuple(name for name in run.probed if not run.differences(name))
     trial = Trial(spec, target, declared, operands.input.dtype, seed, sound)
     tried = list(trial.run(conditions)) if target.callable and sound and conditions else []
     untried = tuple(one for one in tried if one.untried)
@@ -112,7 +117,7 @@ def _judge(
     if certificate is None:
         return Judged(name, declared.name, "FAIL", misshapen(answer, run.spec, name), ())
     probed = tuple(run.probed[name])
-    failed = [one for one in probed if one.failed]
+    failed = run.differences(name)
     wrong, narrowest = certificate.wrong(declared), certificate.narrowest()
     if failed or len(wrong) or name in answer.missing:
         mask = certificate.mask(declared) if len(wrong) or not failed else failed[0].wrong
@@ -128,7 +133,7 @@ def _judge(
         return Judged(name, declared.name, "FAIL", reason, probed, certificate, narrowest, pattern=where)
     verdict, reason, reading = "PASS", "", None
     # Where all digits of operands were asked for, and came back, there is nothing left to suspect.
-    if not any(one.probe.name == "digits" for one in probed) and not _explains(declared):
+    if not any(one.name == "digits" for one in probed) and not _explains(declared):
         reading = read_precision(certificate)
     if reading is not None and reading.suspicious:
         verdict, reason = "SUSPECT", str(reading)

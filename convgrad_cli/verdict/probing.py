@@ -13,6 +13,7 @@ from convgrad_cli.gradients.target import Answer, Target, TargetError
 from convgrad_cli.tensors.operands import Operands, Tensor
 from convgrad_cli.verdict.bounds import ACCUMULATE, BITS, Arithmetic, term_counts
 from convgrad_cli.verdict.probes import (
+    Difference,
     Probe,
     Probed,
     digits_probes,
@@ -59,11 +60,14 @@ class Probing:
             if actual.dtype != expected.dtype or not torch.equal(actual, expected):
                 wrong = actual.double() != expected.double()
                 wrong = wrong if certified is None else wrong & certified
-            absent = "" if name in there else misshapen(answer, self.spec, name) or "it is missing"
-            self.probed[name].append(Probed(probe, wrong, actual, expected, absent))
+            difference = None
+            if bool(wrong.any()):
+                absent = "" if name in there else misshapen(answer, self.spec, name) or "it is missing"
+                difference = Difference(probe, wrong, actual, expected, absent)
+            self.probed[name].append(Probed(probe.name, difference))
             if probe.name == "digits":
                 asked = expected != 0 if certified is None else certified & (expected != 0)
-                self._digits[name] += int(asked.sum())
+                self._digits[name] += int(asked.count_nonzero())
             self._count(name, expected, certified)
 
     def unsteady(self, operands: Operands, answer: Answer) -> Mapping[str, str]:
@@ -71,34 +75,34 @@ class Probing:
 
         `operands` are the real ones, and `answer` what came of them before any probe.
         """
-        failed = {name: next((one for one in found if one.failed), None) for name, found in self.probed.items()}
+        failed = {name: found[0] for name in self.probed if (found := self.differences(name))}
         said: dict[str, str] = {}
         for name, first in failed.items():
-            if first is None or first.absent or name in said:
+            if first.absent or name in said:
                 continue
             try:
                 again = self.target.run(self.spec, operands), self.target.run(self.spec, first.probe.operands)
             except TargetError:
                 continue
             for other, one in failed.items():
-                if one is not None and one.probe is first.probe and other not in said:
-                    pairs = zip((answer.gradients.named()[other], one.actual), again, strict=True)
-                    said[other] = next(filter(None, (_other_numbers(was, now, other) for was, now in pairs)), "")
-        return {name: words or self._constant(name) for name, words in said.items()}
+                if one.probe is first.probe and other not in said:
+                    real = answer.gradients.named()[other]
+                    pairs = zip((real, one.actual), again, strict=True)
+                    changes = filter(None, (_other_numbers(was, now, other) for was, now in pairs))
+                    said[other] = next(changes, "") or _constant(real, one.actual)
+        return said
 
-    def _constant(self, name: str) -> str:
-        """That other operands gave the same numbers, if they did and these are not all 0."""
-        one, *others = (probed.actual for probed in self.probed[name])
-        same = bool(one.any()) and any(torch.equal(one, other) for other in others)
-        return "it does not depend on the operands: other numbers gave the same" if same else ""
+    def differences(self, name: str) -> tuple[Difference, ...]:
+        """What the probes showed to be wrong with a tensor, in the order in which they were put."""
+        return tuple(one.difference for one in self.probed[name] if one.difference)
 
     def has(self, kind: str) -> bool:
         """Whether any tensor was asked by a probe called `kind`."""
-        return any(one.probe.name == kind for found in self.probed.values() for one in found)
+        return any(one.name == kind for found in self.probed.values() for one in found)
 
     def failed(self, kind: str) -> bool:
         """Whether any tensor differed on a probe called `kind`."""
-        return any(one.failed for found in self.probed.values() for one in found if one.probe.name == kind)
+        return any(one.difference for found in self.probed.values() for one in found if one.name == kind)
 
     def few_digits(self) -> bool:
         """Whether the digits of fewer than MANY elements of some tensor were asked for."""
@@ -144,13 +148,19 @@ def _other_numbers(was: Tensor, answer: Answer, name: str) -> str:
     return f"the same call gave other numbers the second time: {many} differ" if bool(differ.any()) else ""
 
 
+def _constant(real: Tensor, probed: Tensor) -> str:
+    """That other operands gave the same numbers, if they did and these are not all 0."""
+    same = bool(probed.any()) and torch.equal(real[: len(probed)].to(probed.dtype), probed)
+    return "it does not depend on the operands: other numbers gave the same" if same else ""
+
+
 def probes_for(run: Probing, dtype: torch.dtype, declared: Arithmetic, seed: int) -> Iterator[Probe]:
     """The probes one after another, as what the last ones showed makes them necessary."""
     yield from sums_probes(run.spec, dtype, declared, seed)
     # Exact sums of random numbers leave no fault of the formula unseen, but where a rounding follows.
     if dtype in ACCUMULATE or not run.has("sums") or run.failed("sums"):
         yield from logic_probes(run.spec, dtype, declared, seed)
-    yield from digits_probes(run.spec, dtype, declared, seed)
+    yield from digits_probes(run.spec, dtype, declared, seed, run.probed)
     if run.few_digits() and not run.failed("digits"):
         yield from single_digits_probes(run.spec, dtype, declared, seed)
     if run.failed("digits"):

@@ -19,6 +19,7 @@ from convgrad_cli.gradients.target import SECOND, WANTED, Answer, Call, Target, 
 from convgrad_cli.tensors.operands import Operands, Tensor
 from convgrad_cli.verdict.conditions import Tried
 from convgrad_cli.verdict.examine import SEVERITY, Examination, Judged, Tell, examine
+from convgrad_cli.verdict.probes import Difference
 
 UNTRIED = ("sizes", "accumulate", "poison")  # conditions that no target of the second order is tried under
 HIGH = 3  # the largest integer in operands that have no part in what is asked
@@ -151,10 +152,13 @@ def _renamed(seen: Seen, one: Judged, answer: Answer) -> Judged:
     reason = one.reason
     if operand in answer.missing:
         reason = f"no gradient for {LETTERS[operand]}: the first gradients do not depend on it for autograd"
-    probed = tuple(
-        replace(p, probe=replace(p.probe, operands=seen.whole(seen.part.spec, p.probe.operands)[1])) for p in one.probed
-    )
+    probed = tuple(replace(p, difference=p.difference and _on_all_operands(seen, p.difference)) for p in one.probed)
     return replace(one, operand=operand, reason=reason, probed=probed)
+
+
+def _on_all_operands(seen: Seen, found: Difference) -> Difference:
+    operands = seen.whole(seen.part.spec, found.probe.operands)[1]
+    return replace(found, probe=replace(found.probe, operands=operands))
 
 
 def _tried(seen: Seen, tried: Tried) -> Tried:

@@ -11,7 +11,7 @@ import torch
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.tensors.operands import Tensor
 from convgrad_cli.verdict.bounds import ARITHMETICS, BITS
-from convgrad_cli.verdict.probes import Probed
+from convgrad_cli.verdict.probes import Difference
 
 SMALL = 0.01  # an integer that is off by less was not miscounted but rounded on the way
 LAST = 2.0  # units in the last place
@@ -23,7 +23,9 @@ PLAIN = 2.0**-20  # beyond what products of tiny numbers come to
 RESULTS = {8: "bfloat16", 11: "float16", 24: "float32"}
 
 
-def signature(spec: ConvSpec, operand: str, failed: Sequence[Probed], narrowest: str, declared: str = "direct") -> str:
+def signature(
+    spec: ConvSpec, operand: str, failed: Sequence[Difference], narrowest: str, declared: str = "direct"
+) -> str:
     """One sentence on a wrong tensor from the probes that it `failed`; `narrowest` explains it on the real data."""
     logic = next((one for one in failed if one.probe.name == "logic"), None)
     digits = [one for one in failed if one.probe.name in ("digits", "impulse")]
@@ -53,7 +55,7 @@ def outside(actual: Tensor, wrong: int, narrowest: str) -> str:
     return f"{said}; {ARITHMETICS[narrowest].title} would explain it" if narrowest else said
 
 
-def _rounded(operand: str, failed: Sequence[Probed], narrowest: str, declared: str, wholes: bool) -> str:
+def _rounded(operand: str, failed: Sequence[Difference], narrowest: str, declared: str, wholes: bool) -> str:
     """What elements of a single term, with all its digits, say about what was rounded; `wholes`: integers are right."""
     one, dtype = failed[0], failed[0].probe.operands.input.dtype
     actual, expected = (torch.cat([getattr(f, n).double()[f.wrong] for f in failed]) for n in ("actual", "expected"))
@@ -98,14 +100,14 @@ def _kept(actual: Tensor, expected: Tensor, most: int) -> int:
     return max(0, min(most, floor(-log2(largest)))) if 0 < largest < 1 else 0
 
 
-def _units(one: Probed) -> float:
+def _units(one: Difference) -> float:
     """The largest difference in units in the last place."""
     error, dtype = (one.actual.double() - one.expected).abs()[one.wrong], one.actual.dtype
     exponents = torch.frexp(one.expected.double()[one.wrong]).exponent
     return float((error / torch.ldexp(torch.ones_like(error), exponents - BITS[dtype])).max())
 
 
-def _off(one: Probed) -> str:
+def _off(one: Difference) -> str:
     """By how much, at most."""
     units = _units(one)
     if units > LAST:
@@ -113,7 +115,7 @@ def _off(one: Probed) -> str:
     return f"{'one unit' if units <= 1 else 'two units'} in the last place"
 
 
-def _sums(failed: Sequence[Probed], narrowest: str) -> str:
+def _sums(failed: Sequence[Difference], narrowest: str) -> str:
     if any(one.probe.name == "overflow" and not bool(one.actual[one.wrong].isfinite().all()) for one in failed):
         return "sums leave the range of float16 on the way, where the result itself would fit"
     wide = "float64" if failed[0].probe.operands.input.dtype == torch.float64 else "float32"
@@ -121,7 +123,7 @@ def _sums(failed: Sequence[Probed], narrowest: str) -> str:
     return f"sums are not kept in {wide}: {_share(failed[0])} are rounded on the way{title}"
 
 
-def _lost(failed: Sequence[Probed], expected: Tensor) -> str:
+def _lost(failed: Sequence[Difference], expected: Tensor) -> str:
     """Which numbers those are of which nothing came back, beside the others that are right."""
     right = torch.cat([f.expected.double()[~f.wrong] for f in failed if f.wrong.dim()])
     for sign, name in ((-1, "negative"), (1, "positive")):
@@ -135,28 +137,28 @@ def _largest(expected: Tensor) -> str:
     return f"{expected[expected.abs().argmax()]:.2g}"
 
 
-def _share(one: Probed) -> str:
+def _share(one: Difference) -> str:
     return f"{int(one.wrong.sum()):,} of {one.wrong.numel():,} elements"
 
 
-def is_small(one: Probed) -> bool:
+def is_small(one: Difference) -> bool:
     """Whether no integer is off by more than what rounding on the way makes of it."""
     off = (one.actual.double() - one.expected).abs()[one.wrong]
     return bool(off.isfinite().all()) and float(off.max()) < SMALL
 
 
-def _is_slight(one: Probed) -> bool:
+def _is_slight(one: Difference) -> bool:
     return is_small(one) or _units(one) <= LAST
 
 
-def _leaks(one: Probed) -> bool:
+def _leaks(one: Difference) -> bool:
     """Whether small numbers come out where every term is 0; a bit that was flipped there is smaller still."""
     leaked = one.actual.double()[one.wrong & (one.expected == 0)].abs()
     leaked = leaked[leaked >= torch.finfo(one.probe.operands.input.dtype).tiny]
     return len(leaked) >= SEVERAL and float(leaked.max()) < SMALL
 
 
-def _transform(spec: ConvSpec, operand: str, one: Probed) -> str:
+def _transform(spec: ConvSpec, operand: str, one: Difference) -> str:
     """Also how large the tiles are: so far a number leaks, and then a kernel less one."""
     said = "the formula is right, but numbers leak to where every term is 0: as from a transform (Winograd or FFT)"
     leaked = one.wrong & (one.expected == 0)
