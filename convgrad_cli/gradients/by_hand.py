@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from itertools import product as every
-from math import prod
+from math import gcd, prod
 
 import torch
 
@@ -26,6 +25,7 @@ from convgrad_cli.tensors.operands import Operands, Tensor, fold_border, pad_inp
 ALL = ("output", "weight", "input", "bias")
 CHUNK = 2**20  # entries multiplied at a time: 8 MiB of float64, and large enough for a fast matrix product
 FEW_CHANNELS = 32  # up to here one product over all taps at once is faster than one per tap, ...
+DENSE = 1.2  # a grid of so many entries for each placement is faster than products of slices that must be copied
 WIDEST = 1024  # ... unless it has more columns than this, which would leave a chunk too few rows
 
 Index = tuple[slice | int, ...]
@@ -92,20 +92,26 @@ def element(formula: Formula, letters: dict[str, Tensor]) -> float:
 def _add_all(spec: ConvSpec, sides: Sides, sums: Sides, progress: Callable[[float], None], each: Each) -> None:
     """Adds to `sums` what the two other sides make of each other, a chunk at a time."""
     a, b, taps = sides["positions"].shape[1], sides["placements"].shape[1], prod(spec.kernel_size)
-    # Gathering leaves zeros where the kernel hangs over the border; 0 * inf would be NaN, so those data go tap by tap.
-    gathers = taps > 1 and a <= FEW_CHANNELS and a * taps <= WIDEST and _is_finite(sides)
+    # The other two ways multiply zeros as well, and 0 * inf would be NaN: such data go tap by tap.
+    safe = taps > 1 and _is_finite(sides)
+    gathers = safe and a <= FEW_CHANNELS and a * taps <= WIDEST
     sides = {**sides, "weight": each(sides["weight"])}  # every chunk reads it again
     chunks = list(_chunks(spec, spec.groups * (b + a * taps if gathers else b + a)))
     # One room for the columns of every chunk (the first is the largest): memory given back and taken anew each time is
     # mapped page by page each time, which took longer than the sums.
     widest = sides["placements"][chunks[0][0]["placements"]][0, 0].numel()
     room = sides["weight"].new_empty(spec.groups * a * taps * widest if gathers else 0)
-    step = partial(_all_taps, room=room) if gathers else _tap_by_tap
     for done, (where, axes) in enumerate(chunks, start=1):
         total = {side: t[where[side]] for side, t in sums.items()}
         part = {side: t[where[side]] for side, t in sides.items()}
-        part |= {side: each(part[side]) for side in ("positions", "placements")}
-        step(part, total, axes)
+        # In order, so that the matrices of one sample or several lie in memory as they are multiplied.
+        part |= {side: each(part[side].contiguous()) for side in ("positions", "placements")}
+        if gathers:
+            _all_taps(part, total, axes, room)
+        elif safe and _is_dense(axes):
+            _on_a_grid(part, total, axes)
+        else:
+            _tap_by_tap(part, total, axes)
         progress(done / len(chunks))
 
 
@@ -130,25 +136,78 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
         total += (left @ right).view(total.shape)
 
 
+def _is_dense(axes: tuple[Axis, ...]) -> bool:
+    """Whether a grid on which a tap is a shift has few entries besides the placements."""
+    grid, placements = prod(map(_grid_size, axes)), prod(axis.placements for axis in axes)
+    return all(axis.stride == 1 for axis in axes) and grid <= DENSE * placements
+
+
+def _grid_size(axis: Axis) -> int:
+    return axis.placements + (axis.taps - 1) * axis.dilation
+
+
+def _on_a_grid(part: Sides, total: Sides, axes: tuple[Axis, ...]) -> None:
+    """Positions and placements on the same grid with zeros around: a tap is a shift of all of it, and nothing moves."""
+    sizes = [_grid_size(axis) for axis in axes]
+    places = {
+        "positions": (*ANY, *(slice(axis.padding, axis.padding + axis.positions) for axis in axes)),
+        "placements": (*ANY, *(slice(axis.placements) for axis in axes)),
+    }
+    grids = {side: part[side].new_zeros(*part[side].shape[:3], *sizes) for side in places}
+    sums = {side: torch.zeros_like(grids[side]) for side in places if side in total}
+    for side, place in places.items():
+        grids[side][place] = part[side]
+    steps = [axis.dilation * prod(sizes[number:]) for number, axis in enumerate(axes, start=1)]
+    # As far as the last placement, where the last shift still ends on the grid.
+    length = grids["placements"][0, 0].numel() - sum((a.taps - 1) * step for a, step in zip(axes, steps, strict=True))
+    q = grids["placements"].flatten(2)[..., :length]
+    for tap in every(*(range(axis.taps) for axis in axes)):
+        start = sum(t * step for t, step in zip(tap, steps, strict=True))
+        w, p = part["weight"][tap], grids["positions"].flatten(2)[..., start : start + length]
+        if "weight" in total:
+            total["weight"][tap].baddbmm_(q, p.mT)
+        if "positions" in total:
+            sums["positions"].flatten(2)[..., start : start + length].baddbmm_(w.mT, q)
+        if "placements" in total:
+            sums["placements"].flatten(2)[..., :length].baddbmm_(w, p)
+    for side, found in sums.items():
+        total[side] += found[places[side]]
+
+
 def _all_taps(part: Sides, total: Sides, axes: tuple[Axis, ...], room: Tensor) -> None:
     *taps, groups, b, a = part["weight"].shape
     placements, meetings = part["placements"], list(_meetings(axes))
     w = part["weight"].movedim((-3, -2), (0, 1)).flatten(2)  # [G, b, taps * a]
     q = placements.flatten(2)  # [G, b, M]
     p = room[: groups * w.shape[-1] * q.shape[-1]].view(groups, w.shape[-1], -1)
+    # A stride would be read again for each tap; what it passes over is read once, and lies together.
+    step = axes[-1].stride
+    rows = [part["positions"][..., first::step].contiguous() for first in range(step)]
     by_tap = p.view(groups, *taps, a, *placements.shape[2:]).movedim(0, len(taps))
     if "weight" in total or "placements" in total:
         p.zero_()
         for tap, placed, met in meetings:
-            by_tap[(*tap, *placed)] = part["positions"][met]
+            by_tap[(*tap, *placed)] = _met(rows, met)
         if "weight" in total:
             total["weight"] += (q @ p.mT).view(groups, b, *taps, a).movedim((0, 1), (-3, -2))
         if "placements" in total:
             total["placements"] += (w @ p).view(placements.shape)
     if "positions" in total:
         torch.matmul(w.mT, q, out=p)
+        sums = [torch.zeros_like(row) for row in rows]
         for tap, placed, met in meetings:
-            total["positions"][met] += by_tap[(*tap, *placed)]
+            _met(sums, met).add_(by_tap[(*tap, *placed)])
+        for first, row in enumerate(sums):
+            total["positions"][..., first :: len(rows)] += row
+
+
+def _met(rows: list[Tensor], met: Index) -> Tensor:
+    """The entries at `met` of a tensor that was cut into `rows`: those of every so many entries of its last axis."""
+    *others, last = met
+    assert isinstance(last, slice)
+    top, count = last.start // len(rows), len(range(last.start, last.stop, last.step))
+    found: Tensor = rows[last.start % len(rows)][(*others, slice(top, top + count))]
+    return found
 
 
 def _meetings(axes: tuple[Axis, ...]) -> Iterator[tuple[Index, Index, Index]]:
@@ -174,18 +233,28 @@ def _chunks(spec: ConvSpec, entries: int) -> Iterator[tuple[dict[str, Index], tu
         samples, *placed = (
             slice(top, min(top + count, size)) for top, count, size in zip(tops, counts, sizes, strict=True)
         )
-        # Starting at placement `start` shifts every position by start * stride: less padding, nothing else.
-        axes = (
-            replace(axis, placements=s.stop - s.start, padding=axis.padding - s.start * axis.stride)
-            for axis, s in zip(spec.axes, placed, strict=True)
-        )
+        met, axes = zip(*(_band(axis, s) for axis, s in zip(spec.axes, placed, strict=True)), strict=True)
         some = (slice(None), slice(None), samples)
-        yield {"placements": (*some, *placed), "positions": some, "weight": ()}, tuple(axes)
+        yield {"placements": (*some, *placed), "positions": (*some, *met), "weight": ()}, axes
+
+
+def _band(axis: Axis, placed: slice) -> tuple[slice, Axis]:
+    """The positions that some placements meet, and the axis of these alone."""
+    # Starting at placement `start` shifts every position by start * stride: less padding, nothing else.
+    padding = axis.padding - placed.start * axis.stride
+    part = replace(axis, placements=placed.stop - placed.start, padding=padding)
+    met = [pair[1] for tap in range(axis.taps) if (pair := part.at_tap(tap))]
+    start, stop = min((m.start for m in met), default=0), max((m.stop for m in met), default=0)
+    # What stride and dilation have in common passes over positions; a single tap is never dilated.
+    step = gcd(part.stride, part.dilation if part.taps > 1 else 0)
+    positions = slice(start, stop, step)
+    part = replace(part, positions=len(range(start, stop, step)), padding=(padding + start) // step)
+    return positions, replace(part, stride=part.stride // step, dilation=part.dilation // step)
 
 
 def _is_finite(sides: Sides) -> bool:
-    # A sum is finite only if every entry is, and it needs no tensor of booleans.
-    return all(bool(torch.isfinite(t.sum(dtype=torch.float64))) for t in sides.values())
+    # A sum is finite only if every entry is, and it needs no tensor of booleans. One that overflows costs time alone.
+    return all(bool(torch.isfinite(t.sum(dtype=torch.promote_types(t.dtype, torch.float32)))) for t in sides.values())
 
 
 def _sides(spec: ConvSpec, tensors: Mapping[str, Tensor]) -> Sides:

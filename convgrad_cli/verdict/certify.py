@@ -21,9 +21,9 @@ from convgrad_cli.gradients.by_hand import terms
 from convgrad_cli.tensors.index import index_at
 from convgrad_cli.tensors.operands import Operands, Tensor
 from convgrad_cli.verdict.bounds import BITS, Arithmetic, Bound, Sums, arithmetics_of, partial_sums, term_counts
-from convgrad_cli.verdict.reference import Reference, exact_element, magnitude, part_of_magnitude
+from convgrad_cli.verdict.reference import Reference, exact_element, magnitudes, part_of_magnitude
 
-CHEAP = 10**6  # multiply-adds up to which every magnitude is computed at once
+TERMS = (4, 64)  # of an element that are added up to see whether they are enough, first few and then more
 FEW = 128  # elements whose terms are added up one by one; for more the whole magnitude is cheaper
 BLOCK = 2**17  # elements looked at together, so that they stay in the processor's cache
 
@@ -57,7 +57,7 @@ class Certificate:
         self.dtype = operands.input.dtype
         self._wrong: dict[str, Tensor] = {}
         self._bounds: dict[str, Bound] = {}
-        self._whole: Tensor | None = None
+        self._whole = None if reference.magnitude is None else reference.magnitude.flatten()
         self._terms = term_counts(spec, operand).flatten()  # they repeat along the tensor
         low = None if reference.low is None else reference.low.flatten()
         self._flat = (actual.flatten(), self.exact.flatten(), low)
@@ -77,7 +77,8 @@ class Certificate:
     def narrowest(self) -> str:
         """The first arithmetic under which no element is wrong; "" if there is none."""
         for arithmetic in arithmetics_of(self.dtype):
-            if arithmetic.name == "exact" and any(True for _ in self._blocks(arithmetic, 1)):
+            # Sums are hardly ever rounded once, which the first elements tell.
+            if arithmetic.name == "exact" and any(True for _ in self._blocks(arithmetic, 1, BLOCK // 16)):
                 continue
             if not len(self.wrong(arithmetic)):
                 return arithmetic.name
@@ -86,17 +87,14 @@ class Certificate:
     def worst(self, arithmetic: Arithmetic, count: int) -> list[At]:
         """The wrong elements that are farthest beyond their bounds; where none is, those with the largest errors."""
         wrong = self.wrong(arithmetic)
-        if len(wrong):
-            order = self._error(wrong) / self._bound_at(arithmetic, wrong, self._magnitudes(wrong))
-            order = order.nan_to_num(nan=float("inf"))
+        if len(wrong) or self.reference.magnitude is not None:
+            chosen = wrong if len(wrong) else torch.arange(self.exact.numel())
+            order = self._error(chosen) / self._bound_at(arithmetic, chosen, self._magnitudes(chosen))
+            # What is no number is wrong, or else it is 0 / 0 or an infinity that is right.
+            order = order.nan_to_num(nan=float("inf")) if len(wrong) else order.nan_to_num(nan=0.0, posinf=0.0)
+            chosen = chosen[_largest(order, count)]
         else:
-            wrong, order = torch.arange(self.exact.numel()), self.error_of().flatten()
-            if self.spec.macs <= CHEAP:
-                order = order / self._bound_at(arithmetic, wrong, self._magnitudes(wrong))
-            order = order.nan_to_num_(nan=0.0, posinf=0.0)  # 0 / 0, and infinities that are right
-        # The largest alone is found ten times as fast.
-        chosen = order.argmax().view(1) if count == 1 else order.topk(min(count, len(order))).indices
-        chosen = wrong[chosen]
+            chosen = self._largest_errors(count)
         return [self.at(arithmetic, int(flat)) for flat in chosen]
 
     def at(self, arithmetic: Arithmetic, flat: int) -> At:
@@ -111,17 +109,30 @@ class Certificate:
             bits = 0.0 if not 0 < error < float("inf") else min(bits, log2(float(size) or error) - log2(error))
         return At(self._index(flat), error, bound, max(0.0, bits))
 
-    def error_of(self, where: tuple[slice, ...] = ()) -> Tensor:
+    def error_of(self, where: tuple[slice, ...]) -> Tensor:
         """|actual - exact| in float64, of the elements in a part of the tensor."""
-        error = self.actual[where] - self.exact[where]  # in float64, whatever `actual` is
         low = self.reference.low
-        return (error if low is None else error.sub_(low[where])).abs_()
+        return _distance(self.actual[where], self.exact[where], None if low is None else low[where])
+
+    def _largest_errors(self, count: int) -> Tensor:
+        """Flat indices of the largest errors where none is wrong, a block at a time: an infinity is then right."""
+        actual, exact, low = self._flat
+        sizes, places = [], []
+        for top in range(0, len(exact), BLOCK):
+            here = slice(top, top + BLOCK)
+            error = _distance(actual[here], exact[here], None if low is None else low[here])
+            largest = _largest(error.nan_to_num_(nan=0.0, posinf=0.0), count)
+            sizes.append(error[largest])
+            places.append(largest + top)
+        return torch.cat(places)[_largest(torch.cat(sizes), count)]
 
     def _find_wrong(self, arithmetic: Arithmetic) -> Tensor:
         found = torch.cat([torch.zeros(0, dtype=torch.long), *self._blocks(arithmetic, -1)])
-        if self.spec.macs > CHEAP:
-            part = part_of_magnitude(self.spec, self.operands, self.operand, found)
-            found = found[self._beyond(arithmetic, found, part, -1)]
+        for count in TERMS:
+            # For more the whole magnitude is cheaper.
+            if self._whole is None and 0 < count * len(found) <= self.exact.numel():
+                part = part_of_magnitude(self.spec, self.operands, self.operand, found, count)
+                found = found[self._beyond(arithmetic, found, part, -1)]
         if not len(found):
             return found
         sizes = self._magnitudes(found)
@@ -131,7 +142,7 @@ class Certificate:
             wrong[place] = self._is_wrong(int(found[place]), arithmetic)
         return found[wrong]
 
-    def _blocks(self, arithmetic: Arithmetic, sign: int) -> Iterator[Tensor]:
+    def _blocks(self, arithmetic: Arithmetic, sign: int, block: int = BLOCK) -> Iterator[Tensor]:
         """Flat indices, block by block, of elements beyond their bounds as far as |exact| alone gives them.
 
         With sign -1 some may be among them that are within.
@@ -140,7 +151,7 @@ class Certificate:
         bound = self._bound(arithmetic)
         # Whole repetitions of the counts of terms, and each factor as long as a block: what is broadcast along a few
         # entries at a time takes several times as long.
-        size = max(1, min(BLOCK, len(exact)) // len(self._terms)) * len(self._terms)
+        size = max(1, min(block, len(exact)) // len(self._terms)) * len(self._terms)
         factor = bound.magnitude + bound.value + sign * self.reference.roundoff * self._terms
         factor, constant = (part.repeat(size // len(self._terms)) for part in (factor, bound.constant))
         look: Callable[..., Tensor] = _room
@@ -171,12 +182,12 @@ class Certificate:
         return self._bounds[arithmetic.name]
 
     def _magnitudes(self, flat: Tensor) -> Tensor:
-        if self._whole is None and len(flat) <= FEW and self.spec.macs > CHEAP:
+        if self._whole is None and len(flat) <= FEW:
             letters = self.operands.letters(self.spec)
             found = [formula(self.spec, self.operand, self._index(int(i))) for i in flat]
             return torch.tensor([float(terms(one, letters).abs().sum()) for one in found], dtype=torch.float64)
         if self._whole is None:
-            self._whole = magnitude(self.spec, self.operands, self.operand).flatten()
+            self._whole = magnitudes(self.spec, self.operands, (self.operand,))[self.operand].flatten()
         return self._whole[flat]
 
     def _bound_at(self, arithmetic: Arithmetic, flat: Tensor, size: Tensor) -> Tensor:
@@ -184,8 +195,7 @@ class Certificate:
 
     def _error(self, flat: Tensor) -> Tensor:
         actual, exact, low = self._flat
-        error = actual[flat].double() - exact[flat]
-        return (error if low is None else error - low[flat]).abs()
+        return _distance(actual[flat], exact[flat], None if low is None else low[flat])
 
     def _overflows(self, flat: Tensor, bound: Tensor) -> Tensor:
         """Where an infinity is right: a correct computation may round the value past the largest number."""
@@ -206,11 +216,19 @@ class Certificate:
         return index_at(flat, self.exact.shape)
 
 
+def _largest(sizes: Tensor, count: int) -> Tensor:
+    # The largest alone is found ten times as fast.
+    return sizes.argmax().view(1) if count == 1 else sizes.topk(min(count, len(sizes))).indices
+
+
+def _distance(actual: Tensor, exact: Tensor, low: Tensor | None) -> Tensor:
+    error = actual - exact  # in float64, whatever `actual` is
+    return (error if low is None else error.sub_(low)).abs_()
+
+
 def _room(actual: Tensor, exact: Tensor, low: Tensor | None, factor: Tensor, constant: Tensor) -> Tensor:
     """How far |actual - exact| is within factor * |exact| + constant; less than 0 is beyond."""
-    error = actual - exact  # in float64, whatever `actual` is
-    error = (error if low is None else error.sub_(low)).abs_()
-    return exact.abs().mul_(factor).add_(constant).sub_(error)
+    return exact.abs().mul_(factor).add_(constant).sub_(_distance(actual, exact, low))
 
 
 def _room_in_float32(actual: Tensor, exact: Tensor, low: None, factor: Tensor, constant: Tensor) -> Tensor:

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import partial
+from functools import lru_cache, partial
 from itertools import product as every
 from math import ceil, frexp, isfinite, log2, prod
 
 import torch
 
-from convgrad_cli.geometry.axis import Pair
+from convgrad_cli.geometry.axis import Axis
 from convgrad_cli.geometry.derivation import formula
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.gradients.by_hand import by_hand
@@ -26,18 +26,22 @@ from convgrad_cli.verdict.bounds import ROUNDOFF, term_counts
 
 FACTORS = {"output": ("input", "weight"), "weight": ("input", "grad_output"), "input": ("weight", "grad_output")}
 SLICES = 14  # of about 20 bits: beyond them a number has no part in any sum that float64 could tell from another
-PART = 64  # a magnitude is first taken over one in so many channels, and no fewer than ...
-LEAST = 8  # ... so many, or over so many samples and placements; that proves nearly all elements
-TOGETHER = 2**15  # elements whose terms are gathered at a time
+CHEAP = 10**6  # multiply-adds up to which every magnitude is computed at once
+ROW = 8  # terms of one sample, where several samples are asked for some
+TOGETHER = 2**20  # terms gathered at a time
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The exact tensor as `value + low`, both float64, but for `roundoff` * n * S of each element (S = sum|t|)."""
+    """The exact tensor as `value + low`, both float64, but for `roundoff` * n * S of each element (S = sum|t|).
+
+    `magnitude` is S where it was cheap enough to be computed with the rest.
+    """
 
     value: Tensor
     low: Tensor | None
     roundoff: float
+    magnitude: Tensor | None = None
 
 
 def references(
@@ -45,13 +49,15 @@ def references(
 ) -> dict[str, Reference]:
     """The exact tensors called `names` ("output", "weight", "input", "bias"); `operands` in the dtype that was run."""
     tell = progress or (lambda share: None)
+    sizes = magnitudes(spec, operands, names) if spec.macs <= CHEAP else {}
     if operands.input.dtype != torch.float64:
         values = by_hand(spec, operands, names, tell).named()
-        return {name: Reference(value, None, ROUNDOFF[torch.float64]) for name, value in values.items()}
+        unit = ROUNDOFF[torch.float64]
+        return {name: Reference(value, None, unit, sizes.get(name)) for name, value in values.items()}
     found = {}
     for done, name in enumerate(names):
         pair = _sliced(spec, operands, name, partial(_tell, tell, done, len(names)))
-        found[name] = Reference(*pair, 2.0**-98)
+        found[name] = Reference(*pair, 2.0**-98, sizes.get(name))
     return found
 
 
@@ -59,15 +65,15 @@ def _tell(tell: Callable[[float], None], done: int, count: int, share: float) ->
     tell((done + share) / count)
 
 
-def magnitude(spec: ConvSpec, operands: Operands, operand: str) -> Tensor:
-    """sum|t| of every element, in float64."""
-    return by_hand(spec, operands, (operand,), each=lambda t: t.double().abs()).named()[operand]
+def magnitudes(spec: ConvSpec, operands: Operands, names: Collection[str]) -> dict[str, Tensor]:
+    """sum|t| of every element of the tensors called `names`, in float64."""
+    return by_hand(spec, operands, names, each=lambda t: t.double().abs()).named()
 
 
-def part_of_magnitude(spec: ConvSpec, operands: Operands, operand: str, flat: Tensor) -> Tensor:
-    """A lower limit of sum|t| of the elements at flat indices, from a few of their terms.
+def part_of_magnitude(spec: ConvSpec, operands: Operands, operand: str, flat: Tensor, count: int) -> Tensor:
+    """A lower limit of sum|t| of the elements at flat indices, from up to `count` of their terms.
 
-    Those are at one tap and over a part of the channels; for the weight's gradient, at a few placements.
+    Those are at one tap, over the first channels; for the weight's gradient, placements in a row of the first samples.
     """
     if operand == "bias":
         return torch.zeros(flat.shape, dtype=torch.float64)
@@ -75,25 +81,23 @@ def part_of_magnitude(spec: ConvSpec, operands: Operands, operand: str, flat: Te
     sides = (operands.grad_output, x) if spec.transposed else (x, operands.grad_output)
     terms = _terms_of_weight if operand == "weight" else partial(_terms_of_side, operand=operand)
     found = [torch.zeros(0, dtype=torch.float64)]
-    for some in torch.split(flat, TOGETHER):
+    for some in torch.split(flat, TOGETHER // count):
         index = [i.unsqueeze(1) for i in indices_at(some, spec.shape_of(operand))]
-        left, right, there = terms(spec, *sides, operands.weight, index)
+        left, right, there = terms(spec, *sides, operands.weight, index, count)
         found.append((left.double() * right).abs_().mul_(there).sum(1))
     # float64 adds few positive numbers with a relative error far below this; not finite: they were too large.
     return torch.cat(found).mul_(1 - 2.0**-40).nan_to_num_(nan=0.0, posinf=0.0)
 
 
 def _terms_of_weight(
-    spec: ConvSpec, positions: Tensor, placements: Tensor, weight: Tensor, index: list[Tensor]
+    spec: ConvSpec, positions: Tensor, placements: Tensor, weight: Tensor, index: list[Tensor], most: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The factors of a few terms of each element, [element, term], and which of them there are.
-
-    They are those of up to LEAST samples, and of as many placements in a row.
-    """
+    """The factors of up to `most` terms of each element, [element, term], and which of them there are."""
     row, column, *taps = index
-    lead = [torch.arange(min(LEAST, size)).repeat_interleave(LEAST) for size in spec.batch_shape]
-    step = torch.arange(LEAST).repeat(len(lead[0]) // LEAST if lead else 1)
-    tables = [_starts(axis.at_tap, axis.taps) for axis in spec.axes]
+    samples, steps = min(spec.batch_size or 1, max(1, most // ROW)), min(most, ROW)
+    lead = [torch.arange(samples).repeat_interleave(steps)] if spec.batch_shape else []
+    step = torch.arange(steps).repeat(samples)
+    tables = [_starts(axis, "tap") for axis in spec.axes]
     placed, met, count = zip(
         *([part[tap] for part in table] for table, tap in zip(tables, taps, strict=True)), strict=True
     )
@@ -105,35 +109,40 @@ def _terms_of_weight(
 
 
 def _terms_of_side(
-    spec: ConvSpec, positions: Tensor, placements: Tensor, weight: Tensor, index: list[Tensor], *, operand: str
+    spec: ConvSpec, positions: Tensor, placements: Tensor, weight: Tensor, index: list[Tensor], most: int, operand: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The same for elements of the output or the input's gradient: one tap, and a part of the channels."""
+    """The same for elements of the output or the input's gradient."""
     on_positions = (operand == "input") != spec.transposed
     (*lead, channel), sites = index[: -spec.dims], index[-spec.dims :]
     if on_positions and spec.has_padded_input:
         sites = [site + before for site, (before, _) in zip(sites, spec.padding, strict=True)]
-    tables = [
-        _starts(axis.at_position, axis.positions, against=True)
-        if on_positions
-        else _starts(axis.at_placement, axis.placements)
-        for axis in spec.axes
-    ]
+    tables = [_starts(axis, "position" if on_positions else "placement") for axis in spec.axes]
     taps, others, count = zip(
         *([part[site] for part in table] for table, site in zip(tables, sites, strict=True)), strict=True
     )
     there = torch.stack([c > 0 for c in count]).all(0)
     own, far = (spec.position_channels, placements) if on_positions else (spec.placement_channels, positions)
     summed = far.shape[len(lead)] // spec.groups
-    some = torch.arange(min(summed, max(LEAST, summed // PART)))
+    some = torch.arange(min(summed, most))
     group = channel // (own // spec.groups)
     other = group * summed + some
     place = (other, channel % weight.shape[1]) if on_positions else (channel, some)
     return far[(*lead, other, *others)], weight[(*place, *taps)], there
 
 
-def _starts(find: Callable[[int], Pair | None], size: int, *, against: bool = False) -> tuple[Tensor, ...]:
-    """Where the meetings of each index of an axis start on the two other sides, and how many there are."""
+@lru_cache(maxsize=256)
+def _starts(axis: Axis, side: str) -> tuple[Tensor, ...]:
+    """Where the meetings of each index of one side start on the two others, and how many there are.
+
+    The tensors are kept and given to everyone who asks: nobody may write to them.
+    """
+    find, size = {
+        "tap": (axis.at_tap, axis.taps),
+        "position": (axis.at_position, axis.positions),
+        "placement": (axis.at_placement, axis.placements),
+    }[side]
     pairs = (find(i) for i in range(size))
+    against = side == "position"
     rows = [(p[0].start, p[1].stop - 1 if against else p[1].start, p[0].count) if p else (0, 0, 0) for p in pairs]
     return torch.tensor(rows).unbind(1)
 

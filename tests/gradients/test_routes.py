@@ -65,20 +65,29 @@ def test_loops_autograd_and_slices_agree_on_any_layer(spec):
         assert torch.equal(value, expected[name]), name
 
 
+WAYS = {"_tap_by_tap": (0, 0), "_on_a_grid": (0, 10**6), "_all_taps": (10**6, 0)}
+
+
+@pytest.fixture(params=WAYS)
+def way(request, monkeypatch):
+    """One of the ways to add up, taken wherever it can be."""
+    few_channels, dense = WAYS[request.param]
+    monkeypatch.setattr(module, "FEW_CHANNELS", few_channels)
+    monkeypatch.setattr(module, "DENSE", dense)
+    return request.param
+
+
 @pytest.mark.parametrize("chunk", [1, 40, 2**21])
-@pytest.mark.parametrize("few_channels", [0, 10**6], ids=["tap by tap", "all taps"])
-def test_chunks_and_channels_change_nothing(monkeypatch, few_channels, chunk):
+def test_the_way_to_add_up_and_chunks_change_nothing(monkeypatch, way, chunk):
     expected = [autograd(spec, integer_operands(spec)).named() for spec in LAYERS]
     monkeypatch.setattr(module, "CHUNK", chunk)
-    monkeypatch.setattr(module, "FEW_CHANNELS", few_channels)
-    taken = {"_tap_by_tap": 0, "_all_taps": 0}
+    taken = dict.fromkeys(WAYS, 0)
     for name in taken:
         monkeypatch.setattr(module, name, _counted(taken, name, getattr(module, name)))
     for spec, gradients in zip(LAYERS, expected, strict=True):
         assert_same(by_hand(spec, integer_operands(spec)).named(), gradients)
-    # One tap needs no gathering, so it is always the plain path.
-    assert taken["_tap_by_tap"] > 0
-    assert (taken["_all_taps"] > 0) == (few_channels > 0)
+    # For a single tap there is but one way.
+    assert {name for name, count in taken.items() if count} == {way, "_tap_by_tap"}
     assert (sum(taken.values()) > len(LAYERS)) == (chunk < 2**21)
 
 
@@ -90,12 +99,10 @@ def _counted(counts, name, function):
     return counting
 
 
-@pytest.mark.parametrize("few_channels", [0, 10**6], ids=["tap by tap", "all taps"])
-def test_a_chunk_is_no_larger_than_allowed_unless_one_placement_is(monkeypatch, few_channels):
+def test_a_chunk_is_no_larger_than_allowed_unless_one_placement_is(monkeypatch, way):
     parts = []
-    for name in ("_tap_by_tap", "_all_taps"):
+    for name in WAYS:
         monkeypatch.setattr(module, name, _kept(parts, getattr(module, name)))
-    monkeypatch.setattr(module, "FEW_CHANNELS", few_channels)
     monkeypatch.setattr(module, "CHUNK", 200)
     for spec in LAYERS:
         parts.clear()
@@ -103,7 +110,9 @@ def test_a_chunk_is_no_larger_than_allowed_unless_one_placement_is(monkeypatch, 
         sizes = []
         for part in parts:
             groups, b, *block = part["placements"].shape
-            width = groups * (b + part["positions"].shape[1] * (math.prod(spec.kernel_size) if few_channels else 1))
+            width = groups * (
+                b + part["positions"].shape[1] * (math.prod(spec.kernel_size) if way == "_all_taps" else 1)
+            )
             sizes.append(math.prod(block))
             assert sizes[-1] == 1 or sizes[-1] * width <= 200
         assert sum(sizes) == (spec.batch_size or 1) * math.prod(
@@ -136,12 +145,10 @@ def test_all_chunks_work_in_one_room(monkeypatch):
     assert rooms[0].numel() <= 400
 
 
-@pytest.mark.parametrize("few_channels", [0, 16], ids=["tap by tap", "all taps"])
 @pytest.mark.parametrize(
     "name", ["groups in steps", "transposed, groups", "replicate", "unbatched", "negative padding"]
 )
-def test_only_gives_what_is_asked_for_and_the_same(monkeypatch, few_channels, name):
-    monkeypatch.setattr(module, "FEW_CHANNELS", few_channels)
+def test_only_gives_what_is_asked_for_and_the_same(way, name):
     spec = next(case for case in CASES if case.name == name).spec
     operands = integer_operands(spec)
     everything = by_hand(spec, operands).named()
@@ -152,9 +159,7 @@ def test_only_gives_what_is_asked_for_and_the_same(monkeypatch, few_channels, na
 
 @pytest.mark.parametrize("poison", ["inf", "-inf", "nan", "all three"])
 @pytest.mark.parametrize("operand", ["input", "weight", "grad_output", "bias"])
-@pytest.mark.parametrize("few_channels", [0, 16], ids=["tap by tap", "all taps"])
-def test_infinities_and_nan_go_where_the_definition_takes_them(monkeypatch, few_channels, operand, poison):
-    monkeypatch.setattr(module, "FEW_CHANNELS", few_channels)
+def test_infinities_and_nan_go_where_the_definition_takes_them(way, operand, poison):
     poisons = [float(poison)] if poison != "all three" else [math.inf, -math.inf, math.nan]
     reached, spared = 0, 0
     for number, spec in enumerate(case.spec for case in CASES):

@@ -10,10 +10,10 @@ from distributions import operands_of
 from convgrad_cli.geometry.spec import make_spec
 from convgrad_cli.gradients.by_hand import by_hand
 from convgrad_cli.tensors.operands import Operands
-from convgrad_cli.verdict import certify
+from convgrad_cli.verdict import certify, reference
 from convgrad_cli.verdict.bounds import ARITHMETICS, ROUNDOFF, term_counts
 from convgrad_cli.verdict.certify import Certificate
-from convgrad_cli.verdict.reference import magnitude, references
+from convgrad_cli.verdict.reference import magnitudes, references
 
 DIRECT = ARITHMETICS["direct"]
 ONE = make_spec(input_size=1, kernel_size=1, dims=1)
@@ -32,7 +32,7 @@ def rounded(spec, operands, name):
 @pytest.mark.parametrize("cheap", [0, 10**9])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 def test_rounded_once_is_right_and_the_bound_decides(dtype, cheap, monkeypatch):
-    monkeypatch.setattr(certify, "CHEAP", cheap)
+    monkeypatch.setattr(reference, "CHEAP", cheap)
     monkeypatch.setattr(certify, "FEW", 3)
     for seed, spec in enumerate(random_specs(21, 12)):
         operands = operands_of(spec, "normal", dtype, seed)
@@ -43,7 +43,7 @@ def test_rounded_once_is_right_and_the_bound_decides(dtype, cheap, monkeypatch):
             if dtype != torch.float64:
                 assert right.narrowest() == "exact"
             # Half a bound more is still right, two bounds more are not.
-            size, count = magnitude(spec, operands, name), term_counts(spec, name).expand(actual.shape)
+            size, count = magnitudes(spec, operands, (name,))[name], term_counts(spec, name).expand(actual.shape)
             bound = count * ROUNDOFF[torch.float64 if dtype == torch.float64 else torch.float32] * size
             bound = bound + (ROUNDOFF[dtype] * actual.double().abs() if dtype.itemsize == 2 else 0)
             exact = references(spec, operands, [name])[name].value

@@ -16,7 +16,7 @@ from oracle import definition, entries
 from convgrad_cli.geometry.spec import make_spec
 from convgrad_cli.tensors.operands import Operands
 from convgrad_cli.verdict.bounds import term_counts
-from convgrad_cli.verdict.reference import exact_element, magnitude, part_of, part_of_magnitude, references
+from convgrad_cli.verdict.reference import exact_element, magnitudes, part_of, part_of_magnitude, references
 
 NAMES = ("output", "weight", "input", "bias")
 
@@ -67,30 +67,39 @@ def test_an_exact_element_is_the_sum_of_its_terms(case):
             assert float(exact) == pytest.approx(number, abs=1e-12 * float(size) + 1e-300)
 
 
+@pytest.mark.parametrize("count", [1, 4, 64])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
-def test_a_part_of_the_magnitude_is_no_more_than_the_whole(dtype):
+def test_a_part_of_the_magnitude_is_no_more_than_the_whole(dtype, count):
     for seed, small in enumerate(random_specs(11, 60)):
         for spec in (small, replace(small, in_channels=8 * small.in_channels, out_channels=8 * small.out_channels)):
             operands = operands_of(spec, "log-normal", dtype, seed)
             for name in NAMES if spec.bias else NAMES[:3]:
-                whole = magnitude(spec, operands, name).flatten()
-                part = part_of_magnitude(spec, operands, name, torch.arange(len(whole)))
+                whole = magnitudes(spec, operands, (name,))[name].flatten()
+                part = part_of_magnitude(spec, operands, name, torch.arange(len(whole)), count)
                 assert bool((part <= whole).all())
                 met = (term_counts(replace(spec, bias=False), name) > 0).expand(spec.shape_of(name)).flatten()
                 # Every axis that meets anything has a term; with padding copied, at the entry itself it may have none.
                 assert name == "bias" or spec.has_padded_input or bool((part[met] > 0).all())
 
 
-def test_a_few_terms_of_an_element_are_its_own():
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (2, {"weight": 2, "input": 2, "output": 2}),
+        # Placements in a row of one sample; otherwise all channels at one tap.
+        (4, {"weight": 4, "input": 3, "output": 2}),
+        (64, {"weight": 16, "input": 3, "output": 2}),
+    ],
+)
+def test_a_few_terms_of_an_element_are_its_own(count, expected):
     spec = make_spec(
         in_channels=2, out_channels=3, input_size=(33, 21), kernel_size=3, stride=2, padding=1, batch_size=2
     )
     ones = Operands(
         *(torch.ones(spec.shape_of(name)) for name in ("input", "weight")), None, torch.ones(spec.output_shape)
     )
-    few = {name: part_of_magnitude(spec, ones, name, torch.arange(prod(spec.shape_of(name)))) for name in NAMES[:3]}
-    # Two samples and eight placements; otherwise all channels at one tap.
-    expected = {"weight": 16, "input": 3, "output": 2}
+    every = {name: torch.arange(prod(spec.shape_of(name))) for name in NAMES[:3]}
+    few = {name: part_of_magnitude(spec, ones, name, flat, count) for name, flat in every.items()}
     assert {name: round(float(part.min()), 6) for name, part in few.items()} == expected
     assert {name: round(float(part.max()), 6) for name, part in few.items()} == expected
 
