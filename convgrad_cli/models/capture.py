@@ -38,7 +38,8 @@ class Capture(TorchFunctionMode):
     def __init__(self, model: nn.Module, each: Each) -> None:
         super().__init__()
         self.model, self.notes = model, list[str]()
-        self._each, self._names = each, {module: name for name, module in model.named_modules()}
+        self._each, self._modules = each, dict(model.named_modules())
+        self._names = {module: name for name, module in self._modules.items()}
         self._inside: list[str] = []  # the modules that are running, the innermost last
         self._runs: Counter[str] = Counter()
         self._without: list[str] = []  # runs that nobody asks a gradient of
@@ -122,8 +123,7 @@ class Capture(TorchFunctionMode):
 
     def _name(self, func: Any, weight: Tensor) -> str:
         inside = self._inside[-1] if self._inside else ""
-        known = {name: module for module, name in self._names.items()}
-        if isinstance(known.get(inside), CONVOLUTIONS):
+        if isinstance(self._modules.get(inside), CONVOLUTIONS):
             name = inside or type(self.model).__name__
         else:
             owned = next((name for name, p in self.model.named_parameters() if p is weight), "")

@@ -13,6 +13,8 @@ from convgrad_cli.models.use import Use
 from convgrad_cli.tensors.operands import Operands, Tensor
 from convgrad_cli.verdict.nonfinite import is_finite
 
+INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by their bytes
+
 
 class Run:
     """Waits for the gradients of one run, and then calls `done` with itself and the Use; None: they can't be had.
@@ -32,7 +34,7 @@ class Run:
         self.name, self.place, self.spec, self._done = name, place, spec, done
         self._operands: dict[str, Tensor] | None = operands  # detached, so that hooks of the graph do not hold it
         self._wanted, self._finite = set[str](), True
-        self._sums = _sums(operands)
+        self._bits = _bits(operands)
         self.changed = False
         self._came: dict[str, Tensor] = {}
         self._pass, self._differentiable = -1, False  # the backward pass that they come from, and which kind it is
@@ -65,7 +67,7 @@ class Run:
         self._came[name] = grad.detach()
         if not self._wanted < set(self._came):
             return
-        self.changed = _sums(self._operands) != self._sums
+        self.changed = _bits(self._operands) != self._bits
         if self.changed:
             self.forget()
             self._done(self, None)
@@ -76,6 +78,7 @@ class Run:
         self._done(self, Use(self.name, self.place, self.spec, numbers, Gradients(**came), self._finite))
 
 
-def _sums(operands: Mapping[str, Tensor]) -> dict[str, bytes]:
-    """What tells whether the operands are still the same, at the cost of one look at each; as bytes, for NaN is one."""
-    return {name: t.sum(dtype=torch.float64).cpu().numpy().tobytes() for name, t in operands.items()}
+def _bits(operands: Mapping[str, Tensor]) -> dict[str, int]:
+    """What tells whether the operands are still the same, at the cost of one look at each: the sum of their bits."""
+    integers = {name: t.view(INTEGERS[t.itemsize]) for name, t in operands.items()}
+    return {name: int(t.sum(dtype=t.dtype)) for name, t in integers.items()}

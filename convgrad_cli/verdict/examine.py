@@ -139,7 +139,7 @@ def _judge(
         verdict, reason = "SUSPECT", str(reading)
     elif run.is_weak(name):
         verdict, reason = "MISTRUSTED", "the test could not have failed: no probe reaches enough of its elements"
-    elif not probed and not bool(certificate.exact.any()):
+    elif not probed and certificate.is_zero:
         verdict, reason = "MISTRUSTED", "the test could not have failed: every number is 0"
     return Judged(name, declared.name, verdict, reason, probed, certificate, narrowest, reading)
 

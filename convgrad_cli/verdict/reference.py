@@ -27,7 +27,6 @@ from convgrad_cli.verdict.bounds import ROUNDOFF, term_counts
 FACTORS = {"output": ("input", "weight"), "weight": ("input", "grad_output"), "input": ("weight", "grad_output")}
 SLICES = 14  # of about 20 bits: beyond them a number has no part in any sum that float64 could tell from another
 CHEAP = 10**6  # multiply-adds up to which every magnitude is computed at once
-ROW = 8  # terms of one sample, where several samples are asked for some
 TOGETHER = 2**20  # terms gathered at a time
 
 
@@ -73,7 +72,7 @@ def magnitudes(spec: ConvSpec, operands: Operands, names: Collection[str]) -> di
 def part_of_magnitude(spec: ConvSpec, operands: Operands, operand: str, flat: Tensor, count: int) -> Tensor:
     """A lower limit of sum|t| of the elements at flat indices, from up to `count` of their terms.
 
-    Those are at one tap, over the first channels; for the weight's gradient, placements in a row of the first samples.
+    Those are at one tap, over the first channels; for the weight's gradient, at the first placements, sample by sample.
     """
     if operand == "bias":
         return torch.zeros(flat.shape, dtype=torch.float64)
@@ -94,16 +93,18 @@ def _terms_of_weight(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The factors of up to `most` terms of each element, [element, term], and which of them there are."""
     row, column, *taps = index
-    samples, steps = min(spec.batch_size or 1, max(1, most // ROW)), min(most, ROW)
-    lead = [torch.arange(samples).repeat_interleave(steps)] if spec.batch_shape else []
-    step = torch.arange(steps).repeat(samples)
     tables = [_starts(axis, "tap") for axis in spec.axes]
-    placed, met, count = zip(
-        *([part[tap] for part in table] for table, tap in zip(tables, taps, strict=True)), strict=True
-    )
-    there = (step < count[-1]) & torch.stack([c > 0 for c in count]).all(0)
-    step = step.where(there, 0)
-    placed, met = (*placed[:-1], placed[-1] + step), (*met[:-1], met[-1] + step * spec.axes[-1].stride)
+    there, left = torch.ones(1, dtype=torch.bool), torch.arange(most)
+    placed: list[Tensor] = []
+    met: list[Tensor] = []
+    for axis, table, tap in reversed(list(zip(spec.axes, tables, taps, strict=True))):
+        first_placed, first_met, count = (part[tap] for part in table)
+        there, count = there & (count > 0), count.clamp(min=1)
+        step, left = left % count, left // count
+        placed.insert(0, first_placed + step)
+        met.insert(0, first_met + step * axis.stride)
+    there = there & (left < (spec.batch_size or 1))
+    lead = [left.where(there, 0)] * len(spec.batch_shape)
     group = row // (weight.shape[0] // spec.groups)
     return positions[(*lead, group * weight.shape[1] + column, *met)], placements[(*lead, row, *placed)], there
 
