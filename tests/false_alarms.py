@@ -3,7 +3,8 @@
     python tests/false_alarms.py [--tensors N] [--seed S] [--jobs J]
 
 prints a table and writes the figures to tests/benchmarks/results/false-alarms.json. Correct 16-bit code on a CPU keeps
-its sums in 16 bits, which is what it is declared to do here.
+its sums in 16 bits, which is what it is declared to do here. What is known to be incorrect in torch is left out: on
+CPUs with AVX512_BF16 oneDNN does not write the gradients of kernel entries that only ever meet padding.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from distributions import DISTRIBUTIONS, ZERO_MEAN, operands_of
 
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.gradients.autograd import Flags, TorchTarget
+from convgrad_cli.verdict.bounds import term_counts
 from convgrad_cli.verdict.examine import examine
 from convgrad_cli.verdict.precision import read_precision
 
@@ -59,6 +61,8 @@ def count_alarms(tensors: int, seed: int) -> Counter[tuple[str, str, str, bool, 
     settings = cycle(product(DISTRIBUTIONS, DECLARED, (True, False)))
     for number, spec in enumerate(layers(seed)):
         kind, dtype, mkldnn = next(settings)
+        if mkldnn and dtype == torch.bfloat16 and not bool(term_counts(spec, "weight").all()):
+            continue
         target = TorchTarget(torch.device("cpu"), Flags(mkldnn=mkldnn))
         operands = operands_of(spec, kind, dtype, seed + number)
         examined = examine(spec, operands, target, DECLARED[dtype], seed=seed + number)

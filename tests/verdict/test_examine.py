@@ -13,7 +13,7 @@ from convgrad_cli.geometry.spec import make_spec
 from convgrad_cli.gradients.autograd import Flags, TorchTarget
 from convgrad_cli.gradients.gradients import Gradients
 from convgrad_cli.gradients.target import Answer, TargetError
-from convgrad_cli.verdict.bounds import ARITHMETICS
+from convgrad_cli.verdict.bounds import ARITHMETICS, term_counts
 from convgrad_cli.verdict.choices import CONDITIONS
 from convgrad_cli.verdict.examine import examine
 
@@ -95,6 +95,18 @@ def test_winograd_and_fft_are_recognised_where_torch_uses_them():
             assert output.verdict == "FAIL"
             assert "a transform (Winograd or FFT) over tiles of about" in output.reason
         assert one(found, "weight").verdict == one(found, "input").verdict == "PASS"
+
+
+def test_what_onednn_leaves_unwritten_is_all_that_is_wrong():
+    """Kernel entries that only ever meet padding, in bfloat16 with AVX512_BF16; elsewhere all is right."""
+    spec = make_spec(
+        in_channels=16, out_channels=16, input_size=2, kernel_size=5, stride=3, padding=2, batch_size=6, dims=1
+    )
+    found = verdict_on(TORCH, spec, dtype=torch.bfloat16, arithmetic="short")
+    assert one(found, "output").verdict == one(found, "input").verdict == "PASS"
+    for difference in one(found, "weight").differences:
+        unmet = (term_counts(spec, "weight") == 0).expand(spec.weight_shape)
+        assert bool(unmet[difference.wrong].all())
 
 
 def test_float16_sums_of_the_cpu_are_named():
