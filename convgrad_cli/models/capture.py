@@ -19,7 +19,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from convgrad_cli.errors import SpecError
-from convgrad_cli.models.run import Run
+from convgrad_cli.models.run import UNJUDGED, Run
 from convgrad_cli.models.use import FUNCTIONS, Use, packet, spec_of
 from convgrad_cli.tensors.operands import Tensor
 
@@ -43,8 +43,7 @@ class Capture(TorchFunctionMode):
         self._inside: list[str] = []  # the modules that are running, the innermost last
         self._runs: Counter[str] = Counter()
         self._without: list[str] = []  # runs that nobody asks a gradient of
-        self._twice: list[str] = []  # runs whose gradients were differentiated before all had come
-        self._changed: list[str] = []  # runs whose operands were written to behind autograd's back
+        self._unjudged: dict[str, list[str]] = {why: [] for why in UNJUDGED}
         self._waiting: list[Run] = []
         self._place = self._ended = 0
         self._hooks = ExitStack()
@@ -100,7 +99,7 @@ class Capture(TorchFunctionMode):
             return func(input, weight, bias, *rest, **more)
         views = {key: tensor.view_as(tensor) if tensor.requires_grad else tensor for key, tensor in operands.items()}
         output = func(views["input"], views["weight"], views.get("bias"), *rest, **more)
-        run = Run(name, self._place, spec, {key: tensor.detach() for key, tensor in operands.items()}, self._done)
+        run = Run(name, self._place, spec, operands, self._done)
         self._place += 1
         self._waiting.append(run)
         run.watch(output, {key: view for key, view in views.items() if view.requires_grad})
@@ -109,6 +108,11 @@ class Capture(TorchFunctionMode):
     def _is_foreign(self, name: str, operands: Mapping[str, Tensor]) -> bool:
         """Whether a call is none that can be judged; said, unless it is one without gradients."""
         kinds = {tensor.dtype for tensor in operands.values()}
+        if torch._C._get_tracing_state() is not None or any(
+            tensor.is_meta or _is_fake(tensor) for tensor in operands.values()
+        ):
+            self.notes.append(f"{name} is not judged: it is traced, or its tensors have no numbers")
+            return True
         if any(map(torch._C._functorch.is_functorch_wrapped_tensor, operands.values())):
             self.notes.append(f"{name} is not judged: it runs under torch.func, whose tensors can't be watched")
             return True
@@ -132,10 +136,13 @@ class Capture(TorchFunctionMode):
         return name if self._runs[name] == 1 else f"{name}#{self._runs[name]}"
 
     def _done(self, run: Run, use: Use | None) -> None:
+        if run.why:
+            self._unjudged[run.why].append(run.name)
+        if run.why == "again":
+            return
         self._waiting.remove(run)
         self._ended += 1
         if use is None:
-            (self._changed if run.changed else self._twice).append(run.name)
             return
         # What is computed here is no part of the model, whatever mode it runs in.
         with torch._C.DisableTorchFunction(), torch.no_grad():
@@ -153,16 +160,14 @@ class Capture(TorchFunctionMode):
         compiled = [name or type(m).__name__ for m, name in self._names.items() if _is_compiled(m)]
         if compiled:
             self.notes.append(f"{_listed(compiled)} ran without torch.compile, behind which no layer can be seen")
-        scripted = [name for m, name in self._names.items() if isinstance(m, torch.jit.ScriptModule)]
+        scripted = [
+            name or type(m).__name__ for m, name in self._names.items() if isinstance(m, torch.jit.ScriptModule)
+        ]
         if scripted:
             self.notes.append(f"{_listed(scripted)}: TorchScript, whose layers can't be seen; not judged")
-        if self._twice:
-            self.notes.append(f"{_listed(self._twice)}: not judged, as gradients of gradients were added to its own")
-        if self._changed:
-            self.notes.append(
-                f"{_listed(self._changed)}: not judged, as x or w was written to between the forward and the backward "
-                "pass in a way that autograd does not see"
-            )
+        for why, names in self._unjudged.items():
+            if names:
+                self.notes.append(f"{_listed(names)}: not judged{'' if why == 'again' else ','} {UNJUDGED[why]}")
         if left:
             none = "" if self._ended else "no backward pass ran here, or "
             self.notes.append(f"no gradient reached {_listed(left)}: {none}the loss does not depend on what they give")
@@ -181,6 +186,10 @@ class Capture(TorchFunctionMode):
         hooked = [name or type(m).__name__ for m, name in self._names.items() if _has_hooks(m)]
         if hooked:
             self.notes.append(f"{_listed(hooked)}: judged before hooks of yours that change gradients")
+
+
+def _is_fake(tensor: Tensor) -> bool:
+    return type(tensor).__name__ in ("FakeTensor", "FunctionalTensor", "ProxyTensor")
 
 
 def _is_compiled(module: nn.Module) -> bool:

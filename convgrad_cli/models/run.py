@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 
 import torch
 
@@ -13,14 +13,21 @@ from convgrad_cli.models.use import Use
 from convgrad_cli.tensors.operands import Operands, Tensor
 from convgrad_cli.verdict.nonfinite import is_finite
 
+UNJUDGED = {
+    "twice": "as gradients of gradients were added to its own",
+    "changed": "as x or w was written to between the forward and the backward pass in a way that autograd does not see",
+    "batched": "as many backward passes ran at once (is_grads_batched, vectorize)",
+    "again": "in a later backward pass over the same graph",
+}
+BLOCK = 2**16  # numbers, which the processor's cache holds
 INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by their bytes
 
 
 class Run:
     """Waits for the gradients of one run, and then calls `done` with itself and the Use; None: they can't be had.
 
-    They are those of one backward pass: the first in which all of them come. `changed`: the operands were written to
-    before that.
+    They are those of one backward pass: the first in which all of them come. `why` says, of UNJUDGED, why there are
+    none, or none any more.
     """
 
     def __init__(
@@ -32,10 +39,12 @@ class Run:
         done: Callable[[Run, Use | None], None],
     ) -> None:
         self.name, self.place, self.spec, self._done = name, place, spec, done
-        self._operands: dict[str, Tensor] | None = operands  # detached, so that hooks of the graph do not hold it
+        self.why = ""
+        self._given = operands
+        # What they were made of then: `.data` may be given another memory.
+        self._operands: dict[str, Tensor] | None = {name: tensor.detach() for name, tensor in operands.items()}
         self._wanted, self._finite = set[str](), True
-        self._bits = _bits(operands)
-        self.changed = False
+        self._marks = _marks(self._operands)
         self._came: dict[str, Tensor] = {}
         self._pass, self._differentiable = -1, False  # the backward pass that they come from, and which kind it is
 
@@ -47,38 +56,75 @@ class Run:
     def watch(self, output: Tensor, views: Mapping[str, Tensor]) -> None:
         """Wait for the gradients at the output and at the views."""
         self._wanted, self._finite = set(views), is_finite(output.detach())
-        for name, tensor in {"grad_output": output, **views}.items():
+        node, number = output.grad_fn, output.output_nr
+        assert node is not None
+        # Before the convolution's own backward, and after hooks on the output that change its gradient.
+        node.register_prehook(lambda grads: self._take("grad_output", grads[number]))
+        for name, tensor in views.items():
             tensor.register_hook(partial(self._take, name))  # type: ignore[no-untyped-call]
 
     def forget(self) -> None:
-        self._operands, self._came = None, {}
+        self._operands, self._given, self._came = None, {}, {}
 
-    def _take(self, name: str, grad: Tensor) -> None:
-        if self._operands is None:
-            return
+    def _take(self, name: str, grad: Tensor | None) -> None:
         number = torch._C._current_graph_task_id()
-        if number != self._pass and self._differentiable:
+        if grad is None or self.why or (self._operands is None and number == self._pass):
+            return
+        if self._operands is None:
+            self._leave("again")
+        elif number != self._pass and self._differentiable:
             # What arrives now may be the gradient of gradients, added to that of this run.
-            self.forget()
-            self._done(self, None)
+            self._leave("twice")
+        elif torch._C._functorch.is_legacy_batchedtensor(grad):
+            self._leave("batched")
+        else:
+            if number != self._pass:
+                self._came, self._pass, self._differentiable = {}, number, torch.is_grad_enabled()
+            # A hook may write to what it is given.
+            self._came[name] = grad.detach().clone() if _has_hooks(self._given.get(name)) else grad.detach()
+            if self._wanted < set(self._came):
+                self._finish(self._operands)
+
+    def _finish(self, operands: Mapping[str, Tensor]) -> None:
+        """All gradients have come."""
+        moved = any(self._given[name].data_ptr() != tensor.data_ptr() for name, tensor in operands.items())
+        if moved or _marks(operands) != self._marks:
+            self._leave("changed")
             return
-        if number != self._pass:
-            self._came, self._pass, self._differentiable = {}, number, torch.is_grad_enabled()
-        self._came[name] = grad.detach()
-        if not self._wanted < set(self._came):
-            return
-        self.changed = _bits(self._operands) != self._bits
-        if self.changed:
-            self.forget()
-            self._done(self, None)
-            return
-        operands, came = ({key: t.cpu() for key, t in found.items()} for found in (self._operands, self._came))
+        given, came = ({key: t.cpu() for key, t in found.items()} for found in (operands, self._came))
         self.forget()
-        numbers = Operands(operands["input"], operands["weight"], operands.get("bias"), came.pop("grad_output"))
+        numbers = Operands(given["input"], given["weight"], given.get("bias"), came.pop("grad_output"))
         self._done(self, Use(self.name, self.place, self.spec, numbers, Gradients(**came), self._finite))
 
+    def _leave(self, why: str) -> None:
+        self.why = why
+        self.forget()
+        self._done(self, None)
 
-def _bits(operands: Mapping[str, Tensor]) -> dict[str, int]:
-    """What tells whether the operands are still the same, at the cost of one look at each: the sum of their bits."""
-    integers = {name: t.view(INTEGERS[t.itemsize]) for name, t in operands.items()}
-    return {name: int(t.sum(dtype=t.dtype)) for name, t in integers.items()}
+
+def _has_hooks(tensor: Tensor | None) -> bool:
+    return tensor is not None and bool(tensor._backward_hooks or getattr(tensor, "_post_accumulate_grad_hooks", None))
+
+
+def _marks(operands: Mapping[str, Tensor]) -> dict[str, bytes]:
+    """What tells whether the operands are still the same, at the cost of a look at each.
+
+    For each block of their bits a plain sum, which no single change escapes, and a weighted one, for what is moved or
+    negated.
+    """
+    marks = {}
+    for name, tensor in operands.items():
+        kind = INTEGERS[tensor.itemsize]
+        bits, weights = tensor.resolve_neg().view(kind).reshape(-1), _weights().to(tensor.device, kind)
+        sums = [
+            some.sum(dtype=kind)
+            for block in torch.split(bits, len(weights))
+            for some in (block, (block >> 2 * tensor.itemsize) * weights[: len(block)])
+        ]
+        marks[name] = torch.stack(sums).cpu().numpy().tobytes()
+    return marks
+
+
+@cache
+def _weights() -> Tensor:
+    return torch.randint(-(2**63), 2**63 - 1, (BLOCK,), generator=torch.Generator().manual_seed(0))

@@ -1,6 +1,6 @@
 """The numbers alone, for shells: a tensor's last axis separated by tabs, a blank line between matrices.
 
-Of a check the verdicts alone, one tensor a line.
+Of a check the verdicts alone, one tensor a line, and the conditions and probes that failed or had no answer.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from convgrad_cli.render import selection
 from convgrad_cli.render.numbers import shortest
 from convgrad_cli.render.style import Style
 from convgrad_cli.report import Report, TensorData
+from convgrad_cli.safe import safe
 
 GRADIENTS = ("grad_grad_output", "grad_weight", "grad_input", "grad_bias")
 
@@ -20,6 +21,8 @@ def render(report: Report, style: Style) -> Iterator[str]:
     if report.check is not None:
         shown = (verdict for verdict in report.check.verdicts if style.shows(verdict.tensor))
         yield from (f"{verdict.tensor}\t{verdict.verdict}\n" for verdict in shown)
+        odd = (condition for condition in report.check.conditions if condition.outcome != "PASS")
+        yield from (f"{safe(condition.name)}\t{condition.outcome}\n" for condition in odd)
         return
     names = [name for name in style.only or GRADIENTS if name in report.tensors]
     for number, name in enumerate(names):

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from convgrad_cli.errors import ConvGradError, SourceError, SpecError
 from convgrad_cli.geometry.spec import ConvSpec, make_spec
@@ -89,6 +90,6 @@ def _metadata(path: str, where: str) -> tuple[str, dict[str, Any]]:
 
 
 def _file_name(name: str) -> str:
-    return (
-        "".join(c if c.isascii() and (c.isalnum() or c in NAMING) else "_" for c in name)[:120].lstrip(".") or "layer"
-    )
+    """A name for any file system, and one of its own for every layer."""
+    clean = "".join(c if c.isascii() and (c.isalnum() or c in NAMING) else "_" for c in name)[:120].lstrip(".")
+    return clean if clean == name else f"{clean or 'layer'}-{crc32(name.encode()):08x}"

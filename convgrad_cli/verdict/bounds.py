@@ -18,9 +18,9 @@ from convgrad_cli.geometry.axis import Axis
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.tensors.operands import Tensor, fold_border
 
-# Unit roundoff and half of the smallest subnormal number.
+# Unit roundoff and half of the smallest subnormal number; of float64 all of it, as nothing smaller can be written.
 ROUNDOFF = {torch.float64: 2.0**-53, torch.float32: 2.0**-24, torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8}
-UNDERFLOW = {torch.float64: 2.0**-1075, torch.float32: 2.0**-150, torch.float16: 2.0**-25, torch.bfloat16: 2.0**-134}
+UNDERFLOW = {torch.float64: 2.0**-1074, torch.float32: 2.0**-150, torch.float16: 2.0**-25, torch.bfloat16: 2.0**-134}
 ACCUMULATE = {torch.float16: torch.float32, torch.bfloat16: torch.float32}
 BITS = {torch.float64: 53, torch.float32: 24, torch.float16: 11, torch.bfloat16: 8}
 

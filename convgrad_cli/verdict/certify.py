@@ -157,7 +157,8 @@ class Certificate:
         # Whole repetitions of the counts of terms, and each factor as long as a block: what is broadcast along a few
         # entries at a time takes several times as long.
         size = max(1, min(block, len(exact)) // len(self._terms)) * len(self._terms)
-        factor, constant = bound.magnitude + bound.value + sign * self.reference.roundoff * self._terms, bound.constant
+        factor = bound.magnitude + bound.value + sign * self.reference.roundoff * self._terms
+        constant = bound.constant + sign * self.reference.underflow
         if len(self._terms) > 1:
             factor, constant = (part.repeat(size // len(self._terms)) for part in (factor, constant))
         look: Callable[..., Tensor] = _room
@@ -178,7 +179,8 @@ class Certificate:
         exact = self._flat[1][flat]
         size = torch.maximum(size, exact.abs())
         bound = self._bound(arithmetic).select(flat).at(size, exact)
-        allowed = bound + sign * self.reference.roundoff * self._terms[flat % len(self._terms)] * size
+        off = self.reference.roundoff * self._terms[flat % len(self._terms)] * size + self.reference.underflow
+        allowed = bound + sign * off
         beyond = ~(self._error(flat) <= allowed)
         some = beyond.nonzero().flatten()
         beyond[some] = ~self._overflows(flat[some], bound[some])

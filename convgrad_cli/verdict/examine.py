@@ -91,6 +91,10 @@ def examine(
         for done, probe in enumerate(probes_for(run, operands.input.dtype, declared, seed), start=1):
             run.answer(probe)
             tell(0.4 * done / (done + 1))
+    unjudged = tuple(n for n in TENSORS if n in only and n not in names and (spec.bias or n != "bias"))
+    late = [LETTERS[name] for name in unjudged if name in run.came]
+    if late:
+        run.refused.append(("numbers", f"gave gradients for {', '.join(late)}, which it did not on the real data"))
     unsteady = run.unsteady(operands, answer)
     right = references(spec, operands, list(run.probed), lambda s: tell(0.4 + 0.3 * s))
     judged = []
@@ -105,7 +109,6 @@ def examine(
     untried = tuple(one for one in tried if one.untried)
     tried = [one for one in tried if not one.untried]
     tell(1)
-    unjudged = tuple(n for n in TENSORS if n in only and n not in names and (spec.bias or n != "bias"))
     verdict = _overall(judged, tried, run.refused)
     return Examination(verdict, answer, tuple(judged), tuple(tried), tuple(run.refused), unjudged, untried)
 

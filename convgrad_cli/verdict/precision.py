@@ -14,7 +14,7 @@ import torch
 
 from convgrad_cli.gradients.by_hand import by_hand
 from convgrad_cli.tensors.operands import Tensor
-from convgrad_cli.verdict.bounds import ACCUMULATE, BITS, ROUNDOFF, term_counts
+from convgrad_cli.verdict.bounds import ACCUMULATE, BITS, ROUNDOFF, UNDERFLOW, term_counts
 from convgrad_cli.verdict.certify import Certificate
 from convgrad_cli.verdict.reference import part_of
 
@@ -49,7 +49,10 @@ def read_precision(case: Certificate) -> Reading | None:
     """The reading of a part of the tensor; None where errors can't be read, as on data whose mean is not 0."""
     where, squares, count = _part(case)
     total, error = case.exact[where].flatten(), case.error_of(where).flatten()
-    fit = (squares > 0) & error.isfinite() & (total.abs() <= CENTRED * squares.sqrt())
+    spread, accumulate = squares.sqrt(), ACCUMULATE.get(case.dtype, case.dtype)
+    fit = (squares > 0) & error.isfinite() & (total.abs() <= CENTRED * spread)
+    # Among subnormal numbers errors say nothing of digits.
+    fit &= spread * ROUNDOFF[case.dtype] > count * UNDERFLOW[accumulate] + UNDERFLOW[case.dtype]
     if int(fit.sum()) < max(4, len(fit) / 2):
         return None
     return _read(error[fit], total[fit], squares[fit], count[fit], case.dtype)

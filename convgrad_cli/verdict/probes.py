@@ -107,7 +107,7 @@ def logic_probes(spec: ConvSpec, dtype: torch.dtype, arithmetic: Arithmetic, see
 def digits_probes(
     spec: ConvSpec, dtype: torch.dtype, arithmetic: Arithmetic, seed: int, only: Collection[str] = TENSORS
 ) -> Iterator[Probe]:
-    """The probes of the operands' precision: one for the gradients of weight and input, one for output and bias.
+    """The probes of the operands' precision: for the gradients of weight and input, and for output and bias.
 
     What proves nothing about the tensors in `only` is left out.
     """
@@ -118,7 +118,7 @@ def single_digits_probes(spec: ConvSpec, dtype: torch.dtype, arithmetic: Arithme
     """The same for few elements, in which two rounded operands may make up for each other: one of them is 1 or -1."""
     make, bits = _Numbers(spec, dtype, seed + 4), _bits(dtype, arithmetic)
     bias = torch.zeros(spec.bias_shape, dtype=dtype) if spec.bias else None
-    full, ones = make.full_stock(bits, PICKED), make.integers("weight", 1, 1).flatten()[:1].repeat(PICKED)
+    full, ones = make.picks(bits), make.integers("weight", 1, 1).flatten()[:1].repeat(PICKED)
     x, unit_x = make.full("input", bits), make.integers("input", 1, 1)
     proved = ("output", "weight", "bias") if spec.bias else ("output", "weight")
     for data, picking in ((x, ones), (unit_x, full)):
@@ -167,10 +167,14 @@ class _Numbers:
         """Numbers whose significand has exactly `bits` bits, the last of them set."""
         return self._spread(self.full_stock(bits, self._count(name)), name)
 
-    def full_stock(self, bits: int, count: int) -> Tensor:
+    def picks(self, bits: int) -> Tensor:
+        """The same for operands that pick: every second one is tiny, so that two channels have both kinds."""
+        return self.full_stock(bits, PICKED, torch.arange(PICKED) % 2 == 1)
+
+    def full_stock(self, bits: int, count: int, tiny: Tensor | None = None) -> Tensor:
         odd = self._uniform(2 ** (bits - 2), 2 ** (bits - 1), count) * 2 + 1
         exponents = self._uniform(-3, 4, count) - (bits - 1)
-        exponents += TINY[self.dtype] * (self._uniform(0, RARE, count) == 0)
+        exponents += TINY[self.dtype] * (self._uniform(0, RARE, count) == 0 if tiny is None else tiny)
         return torch.ldexp((odd * self._signs(count)).double(), exponents).to(self.dtype)
 
     def zeros(self, name: str) -> Tensor:
@@ -227,14 +231,16 @@ def _digits(spec: ConvSpec, make: _Numbers, bits: int, only: Collection[str]) ->
     # Padding copies numbers of the input, and then a single one may come twice.
     certificate = "single" if spec.has_padded_input else "always"
     bias = torch.zeros(spec.bias_shape, dtype=make.dtype) if spec.bias else None
-    stock = make.full_stock(bits, PICKED)
-    if "weight" in only or "input" in only:
-        taps = _pick_taps(spec, make, stock, rows=False)
-        picked = Operands(_pick_channels(spec, make, "input", stock), taps, bias, make.full("grad_output", bits))
+    stock = make.picks(bits)
+    # A single channel picks with a single number, so it does so once with a tiny one as well.
+    both = [stock, stock.roll(-1)] if TINY[make.dtype] else [stock]
+    for picks in both[: 2 if spec.in_channels == 1 else 1] if "weight" in only or "input" in only else ():
+        taps = _pick_taps(spec, make, picks, rows=False)
+        picked = Operands(_pick_channels(spec, make, "input", picks), taps, bias, make.full("grad_output", bits))
         yield Probe("digits", picked, ("weight", "input"), certificate, first=True)
-    if "output" in only or "bias" in only:
-        hot = _pick_channels(spec, make, "grad_output", stock, single=True)
-        picked = Operands(make.full("input", bits), _pick_taps(spec, make, stock, rows=True), bias, hot)
+    for picks in both[: 2 if spec.out_channels == 1 else 1] if "output" in only or "bias" in only else ():
+        hot = _pick_channels(spec, make, "grad_output", picks, single=True)
+        picked = Operands(make.full("input", bits), _pick_taps(spec, make, picks, rows=True), bias, hot)
         yield Probe("digits", picked, ("output", "bias") if spec.bias else ("output",), certificate, first=True)
 
 
@@ -302,6 +308,11 @@ def _sums(spec: ConvSpec, make: _Numbers, bits: int) -> Iterator[Probe]:
     proved = tuple(name for name in TENSORS if spec.bias or name != "bias")
     if operands is not None:
         yield Probe("sums", operands, proved)
+    if operands is not None and narrow and spec.bias:
+        # The range of float16 leaves g so small where x multiplies it that its own sums stay exact in 16 bits.
+        most_each = int(most // float(term_counts(spec, "bias").max()))
+        g = make.counts("grad_output", min(2**bits, most_each))
+        yield Probe("sums", replace(operands, grad_output=g), ("bias",))
     operands = _near(spec, make, bits, accumulator) if narrow else None
     if operands is not None:
         yield Probe("overflow", _half_negative(operands), proved)

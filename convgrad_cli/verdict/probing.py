@@ -23,8 +23,9 @@ from convgrad_cli.verdict.probes import (
     sums_probes,
 )
 
-MANY = 64  # elements whose digits were asked for: so many can't all hide that operands were rounded
+MANY = 64  # elements: so many can't all hide that operands were rounded, or sums on the way to 16 bits
 RETRIES = 3
+AGAIN = 7  # times that sums of fewer elements than MANY are asked again
 POWER = 0.3  # of the elements that anything meets must have been tested by some probe with a result other than 0
 
 
@@ -35,9 +36,10 @@ class Probing:
         self.spec, self.target = spec, target
         self.probed: dict[str, list[Probed]] = {name: [] for name in names}
         self.refused: list[tuple[str, str]] = []
+        self.came: set[str] = set()  # the tensors that any answer had
         self._tested: dict[str, Tensor] = {}
         self._powerful: set[str] = set()
-        self._digits: Counter[str] = Counter()
+        self._asked: Counter[tuple[str, str]] = Counter()  # elements that are not 0, by kind of probe and tensor
 
     def answer(self, probe: Probe) -> None:
         """Puts `probe` to the target, as far as it proves something about the tensors that are judged."""
@@ -50,6 +52,7 @@ class Probing:
             self.refused.append((probe.name, str(error)))
             return
         there = answer.gradients.named()
+        self.came |= set(there)
         for name, (right, certified) in probe.expected(self.spec, names).items():
             # What was there on the real data and is not now differs everywhere.
             actual = there[name][: len(right)] if name in there else torch.full(right.shape, float("nan"))
@@ -65,9 +68,9 @@ class Probing:
                 absent = "" if name in there else misshapen(answer, self.spec, name) or "it is missing"
                 difference = Difference(probe, wrong, actual, expected, absent)
             self.probed[name].append(Probed(probe.name, difference))
-            if probe.name == "digits":
-                asked = expected != 0 if certified is None else certified & (expected != 0)
-                self._digits[name] += int(asked.count_nonzero())
+            if self._asked[probe.name, name] < MANY:
+                asked = expected if certified is None else certified & (expected != 0)
+                self._asked[probe.name, name] += int(asked.count_nonzero())
             self._count(name, expected, certified)
 
     def unsteady(self, operands: Operands, answer: Answer) -> Mapping[str, str]:
@@ -104,9 +107,9 @@ class Probing:
         """Whether any tensor differed on a probe called `kind`."""
         return any(one.difference for found in self.probed.values() for one in found if one.name == kind)
 
-    def few_digits(self) -> bool:
-        """Whether the digits of fewer than MANY elements of some tensor were asked for."""
-        return any(self._digits[name] < MANY for name in self.probed)
+    def few(self, kind: str) -> bool:
+        """Whether fewer than MANY elements of some tensor were asked for by probes called `kind`."""
+        return any(self._asked[kind, name] < MANY for name in self.probed)
 
     def is_weak(self, name: str) -> bool:
         """Whether no probe of this tensor could have failed in every channel, and on enough of its elements."""
@@ -157,11 +160,15 @@ def _constant(real: Tensor, probed: Tensor) -> str:
 def probes_for(run: Probing, dtype: torch.dtype, declared: Arithmetic, seed: int) -> Iterator[Probe]:
     """The probes one after another, as what the last ones showed makes them necessary."""
     yield from sums_probes(run.spec, dtype, declared, seed)
+    # Rounding to 16 bits hides one that went before it in many an element.
+    for again in range(1, AGAIN + 1):
+        if dtype in ACCUMULATE and run.few("sums") and not run.failed("sums"):
+            yield from sums_probes(run.spec, dtype, declared, seed + 1000 * again)
     # Exact sums of random numbers leave no fault of the formula unseen, but where a rounding follows.
     if dtype in ACCUMULATE or not run.has("sums") or run.failed("sums"):
         yield from logic_probes(run.spec, dtype, declared, seed)
     yield from digits_probes(run.spec, dtype, declared, seed, run.probed)
-    if run.few_digits() and not run.failed("digits"):
+    if run.few("digits") and not run.failed("digits"):
         yield from single_digits_probes(run.spec, dtype, declared, seed)
     if run.failed("digits"):
         yield from impulse_probes(run.spec, dtype, declared, seed)

@@ -7,7 +7,7 @@ any bound. float64 itself is cut into slices so short that every sum over them i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache, partial
@@ -22,25 +22,27 @@ from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.gradients.by_hand import by_hand
 from convgrad_cli.tensors.index import indices_at
 from convgrad_cli.tensors.operands import Operands, Tensor, pad_input
-from convgrad_cli.verdict.bounds import ROUNDOFF, term_counts
+from convgrad_cli.verdict.bounds import ROUNDOFF, UNDERFLOW, term_counts
 
 FACTORS = {"output": ("input", "weight"), "weight": ("input", "grad_output"), "input": ("weight", "grad_output")}
 SLICES = 14  # of about 20 bits: beyond them a number has no part in any sum that float64 could tell from another
 CHEAP = 10**6  # multiply-adds up to which every magnitude is computed at once
+RAISED = 480  # the exponent that small numbers are raised to: products of two, summed up, are still finite
 TOGETHER = 2**20  # terms gathered at a time
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The exact tensor as `value + low`, both float64, but for `roundoff` * n * S of each element (S = sum|t|).
+    """The exact tensor as `value + low`, both float64, but for `roundoff` * n * S + `underflow` of each element.
 
-    `magnitude` is S where it was cheap enough to be computed with the rest.
+    S = sum|t|; `magnitude` is S where it was cheap enough to be computed with the rest.
     """
 
     value: Tensor
     low: Tensor | None
     roundoff: float
     magnitude: Tensor | None = None
+    underflow: float = 0.0
 
 
 def references(
@@ -56,7 +58,7 @@ def references(
     found = {}
     for done, name in enumerate(names):
         pair = _sliced(spec, operands, name, partial(_tell, tell, done, len(names)))
-        found[name] = Reference(*pair, 2.0**-98, sizes.get(name))
+        found[name] = Reference(*pair, 2.0**-98, sizes.get(name), UNDERFLOW[torch.float64])
     return found
 
 
@@ -196,7 +198,9 @@ def _sliced(
     most = max(2.0, float(term_counts(spec, operand).max()))
     bits = int(53 - ceil(log2(most))) // (1 if operand == "bias" else 2)
     names = ("grad_output",) if operand == "bias" else FACTORS[operand]
-    cuts = [list(_slices(getattr(operands, name), bits)) for name in names]
+    tensors = [getattr(operands, name) for name in names]
+    raised = _raises(tensors)
+    cuts = [list(_slices(_scaled(tensor, by), bits)) for tensor, by in zip(tensors, raised, strict=True)]
     high = low = torch.zeros(spec.shape_of(operand), dtype=torch.float64, device=operands.input.device)
     pairs = sorted(every(*(range(len(cut)) for cut in cuts)), key=lambda pair: -sum(pair))
     for done, pair in enumerate(pairs, start=1):
@@ -205,10 +209,29 @@ def _sliced(
         part = by_hand(replace(spec, bias=operand == "bias"), given, (operand,)).named()[operand]
         high, low = _add(high, low, part)
         progress(done / len(pairs))
+    high, low = (_scaled(tensor, -sum(raised)) for tensor in (high, low))
     if spec.bias and operand == "output" and operands.bias is not None:
         bias = operands.bias.double().view(-1, *[1] * spec.dims)
         high, low = _add(high, low, bias.expand(high.shape))
     return high, low
+
+
+def _raises(tensors: Sequence[Tensor]) -> list[int]:
+    """By which powers of 2 to raise one or two factors, so that neither their slices nor products of these underflow.
+
+    Nothing is made smaller, which could lose the last of it, and nothing so large that products overflow.
+    """
+    exponents = [frexp(largest)[1] if isfinite(largest := float(t.abs().max())) else RAISED for t in tensors]
+    limits = [2 * RAISED - max(RAISED, *exponents[:i], *exponents[i + 1 :], 0) for i in range(len(exponents))]
+    return [max(0, limit - exponent) for limit, exponent in zip(limits, exponents, strict=True)]
+
+
+def _scaled(tensor: Tensor, exponent: int) -> Tensor:
+    """`tensor` times a power of 2 that may itself be beyond the range of float64."""
+    while exponent:
+        step = max(-1000, min(1000, exponent))
+        tensor, exponent = tensor * 2.0**step, exponent - step
+    return tensor
 
 
 def _slices(tensor: Tensor, bits: int) -> Iterator[Tensor]:

@@ -12,6 +12,8 @@ from shell import call
 from test_model_command import SMALL
 
 import convgrad_cli
+from convgrad_cli.geometry.spec import make_spec
+from convgrad_cli.tensors.captures import read_capture, write_capture
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +138,12 @@ def test_capture_in_code_judges_and_saves(tmp_path):
     assert len(list(tmp_path.iterdir())) == 4
     with pytest.raises(KeyError, match="there are 0, 2"):
         layers["1"]
+
+
+def test_every_layer_has_a_file_of_its_own(tmp_path):
+    names = ["a/b", "a_b", "a b", "x" * 150, "x" * 151, "x" * 120, "..", ""]
+    spec = make_spec(input_size=3, kernel_size=2)
+    tensors = {name: torch.ones(spec.shape_of(name)) for name in ("input", "weight", "grad_output")}
+    paths = {write_capture(str(tmp_path), name, spec, tensors): name for name in names}
+    assert len(paths) == len(names)
+    assert {path: read_capture(path).name for path in paths} == paths

@@ -130,19 +130,88 @@ def test_however_torch_is_called():
         assert_a_use_repeats(use)
 
 
-def test_operands_that_are_written_to_behind_autograds_back_are_said():
-    model, x = small()
+def swap(flat):
+    flat[[3, 50]] = flat[[50, 3]]
 
-    def doubled(y):
-        x.data.mul_(2)
+
+def negate_two(flat):
+    flat[[3, 50]] *= -1
+
+
+def nudge(flat):
+    flat[3] *= 1 + 2 * torch.finfo(flat.dtype).eps
+
+
+EDITS = {
+    "doubled": lambda flat: flat.mul_(2),
+    "negated": torch.Tensor.neg_,
+    "moved": lambda flat: flat.copy_(flat.roll(1)),
+    "swapped": swap,
+    "two negated": negate_two,
+    "nudged": nudge,
+}
+CHANGED = "x or w was written to between the forward and the backward pass in a way that autograd does not see"
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("edit", EDITS)
+def test_operands_that_are_written_to_behind_autograds_back_are_said(edit, dtype):
+    model, x = small()
+    model, x = model.to(dtype), x.to(dtype)
+
+    def edited(y):
+        EDITS[edit](x.data.view(-1))
         return y.sum()
 
-    uses, notes = captured(model, x, doubled)
+    uses, notes = captured(model, x, edited)
     assert list(uses) == ["grouped", "up"]
-    assert notes == [
-        "first: not judged, as x or w was written to between the forward and the backward pass in a way that autograd "
-        "does not see"
+    assert notes == [f"first: not judged, as {CHANGED}"]
+
+
+def test_a_parameter_that_was_given_other_memory_is_said():
+    model, x = small()
+
+    def moved(y):
+        model.first.weight.data = model.first.weight.data.clone()
+        return y.sum()
+
+    _, notes = captured(model, x, moved)
+    assert notes == [f"first: not judged, as {CHANGED}"]
+
+
+def test_hooks_on_an_output_come_before_the_convolution_and_what_is_written_later_is_not_kept():
+    model, x = small()
+    model.first.register_forward_hook(lambda module, given, output: output.register_hook(lambda g: 3 * g) and None)
+    model.grouped.weight.register_post_accumulate_grad_hook(lambda p: (p.grad.zero_(), None)[1])
+    model.up.weight.register_hook(lambda g: (g.mul_(3), None)[1])
+    uses, _ = captured(model, x)
+    assert set(uses) == {"first", "grouped", "up"}
+    for use in uses.values():
+        assert_a_use_repeats(use)
+
+
+def test_a_second_pass_over_the_same_graph_is_said():
+    model, x = small()
+    uses = []
+    with Capture(model, uses.append) as capture:
+        y = model(x)
+        y.sum().backward(retain_graph=True)
+        y.square().sum().backward()
+    assert {use.name for use in uses} == {"first", "grouped", "up"}
+    assert capture.notes == ["up, grouped, first: not judged in a later backward pass over the same graph"]
+
+
+def test_many_passes_at_once_and_tensors_without_numbers_are_said():
+    model, x = small()
+    with Capture(model, list[Use]().append) as capture:
+        losses = model(x).flatten(1).sum(1)
+        torch.autograd.grad(losses, list(model.parameters()), torch.eye(2), is_grads_batched=True)
+    assert capture.notes == [
+        "up, grouped, first: not judged, as many backward passes ran at once (is_grads_batched, vectorize)"
     ]
+    with Capture(model.to("meta"), list[Use]().append) as capture:
+        model(x.to("meta")).sum().backward()
+    assert capture.notes[0] == "first is not judged: it is traced, or its tensors have no numbers"
 
 
 def test_why_no_gradient_came_is_not_guessed():

@@ -257,7 +257,7 @@ def test_the_command_line_prints_it_and_returns_its_status(capsys):
         3,
         "grad_weight\tSUSPECT\ngrad_bias\tMISTRUSTED\n",
     )
-    assert printed(capsys, "only_an_error", format="plain", only=["output"]) == (2, "output\tPASS\n")
+    assert printed(capsys, "only_an_error", format="plain", only=["output"]) == (2, "output\tPASS\nbatch 17\tERROR\n")
 
 
 @pytest.mark.parametrize(

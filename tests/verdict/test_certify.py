@@ -8,6 +8,7 @@ from cases import random_specs
 from distributions import operands_of
 
 from convgrad_cli.geometry.spec import make_spec
+from convgrad_cli.gradients.autograd import autograd
 from convgrad_cli.gradients.by_hand import by_hand
 from convgrad_cli.tensors.operands import Operands
 from convgrad_cli.verdict import certify, reference
@@ -116,3 +117,24 @@ def test_the_worst_elements_come_first_with_their_bits():
     assert worst[0].ratio > worst[1].ratio > 1
     assert worst[0].bits < worst[1].bits < 10
     assert worst[1].error == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "powers",
+    [(-310, 0, 0), (0, -310, 0), (0, 0, -310), (-155, -155, -155), (-160, -160, -160), (-323, 0, 0), (300, 0, 0),
+     (-300, 300, 0), (150, 100, -300), (300, -310, 0), (-310, -10, 300)],
+)  # fmt: skip
+def test_float64_is_judged_as_far_as_its_range_goes(powers):
+    spec = make_spec(in_channels=2, out_channels=3, input_size=6, kernel_size=3, batch_size=2)
+    torch.manual_seed(1)
+    x, w, g = (torch.randn(spec.shape_of(name), dtype=torch.float64) for name in ("input", "weight", "output"))
+    # A power of 10 that small is no float64, but numbers times it are.
+    x, w, g = (t * 10.0 ** (p // 2) * 10.0 ** (p - p // 2) for t, p in zip((x, w, g), powers, strict=True))
+    operands = Operands(x, w, None, g)
+    for name, actual in autograd(spec, operands).named().items():
+        right = certificate(spec, operands, name, actual)
+        assert not len(right.wrong(DIRECT)), name
+        # Beside the numbers the smallest of float64 says when one is off.
+        off = 2.0**-20 * right.exact.abs() + 1000 * 5e-324
+        wrong = certificate(spec, operands, name, actual + off)
+        assert len(wrong.wrong(DIRECT)) == actual.numel(), name

@@ -287,3 +287,58 @@ def test_saved_numbers_outside_their_bounds_are_counted_and_explained_only_where
     assert said["one"] == "1 of 54 elements is proved outside the rounding bound"
     assert said["half"].endswith(f"{outside}; all results have no more than 11 bits, as if rounded to float16")
     assert said["tf32"].endswith(f"{outside}; operands rounded to TF32 would explain it")
+
+
+@pytest.mark.parametrize("operand", ["input", "weight", "grad_output"])
+def test_leaving_out_small_numbers_is_seen_with_few_channels_too(operand):
+    def without(tensor):
+        return torch.where(tensor.abs() < 1e-10, 0.0, tensor)
+
+    def change(spec, operands, call, answer):
+        return TORCH.run(spec, replace(operands, **{operand: without(getattr(operands, operand))}), call)
+
+    for channels, size in (((1, 1), 9), ((2, 3), 7), ((1, 4), 16), ((4, 1), 16)):
+        spec = make_spec(in_channels=channels[0], out_channels=channels[1], input_size=size, kernel_size=3)
+        for seed in range(8):
+            found = verdict_on(Wrapped(change), spec, seed=seed, only=("weight", "input"))
+            assert {j.operand for j in found.judged if j.verdict == "FAIL"} == {"weight", "input"} - {operand}
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("batch", [2, 3])
+def test_a_bias_gradient_whose_samples_are_added_in_16_bits_is_seen(batch, dtype):
+    def change(spec, operands, call, answer):
+        each = operands.grad_output.float().sum((2, 3)).to(dtype)
+        total = each[0]
+        for sample in each[1:]:
+            total = total + sample
+        return Answer(Gradients(bias=total))
+
+    spec = replace(SPEC, batch_size=batch, groups=1, padding=((1, 1), (1, 1)), stride=(1, 1))
+    for seed in range(12):
+        assert verdict_on(Wrapped(change), spec, dtype, seed=seed).verdict == "FAIL"
+
+
+def test_a_gradient_that_comes_later_only_is_an_error():
+    calls = []
+
+    def change(spec, operands, call, answer):
+        calls.append(call)
+        return answer if len(calls) > 1 else Answer(replace(answer.gradients, weight=None))
+
+    found = verdict_on(Wrapped(change))
+    assert found.verdict == "ERROR"
+    assert found.refused == (("numbers", "gave gradients for w, which it did not on the real data"),)
+    assert found.unjudged == ("weight",)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-38, 1e-40])
+def test_errors_among_subnormal_numbers_are_read_as_nothing(size):
+    spec = make_spec(in_channels=4, out_channels=4, input_size=12, kernel_size=3)
+    operands = operands_of(spec, "normal", torch.float32, 0)
+    operands = replace(operands, grad_output=operands.grad_output * size)
+    answer = TORCH.run(spec, operands)
+    saved = Wrapped(lambda *_: answer, callable=False)
+    assert {j.operand: j.verdict for j in examine(spec, operands, saved).judged} == dict.fromkeys(
+        ("output", "weight", "input"), "PASS"
+    )
