@@ -115,7 +115,7 @@ def _marks(operands: Mapping[str, Tensor]) -> dict[str, bytes]:
     marks = {}
     for name, tensor in operands.items():
         kind = INTEGERS[tensor.itemsize]
-        bits, weights = tensor.resolve_neg().view(kind).reshape(-1), _weights().to(tensor.device, kind)
+        bits, weights = tensor.resolve_neg().view(kind).reshape(-1), _weights(kind, tensor.device)
         sums = [
             some.sum(dtype=kind)
             for block in torch.split(bits, len(weights))
@@ -126,5 +126,6 @@ def _marks(operands: Mapping[str, Tensor]) -> dict[str, bytes]:
 
 
 @cache
-def _weights() -> Tensor:
-    return torch.randint(-(2**63), 2**63 - 1, (BLOCK,), generator=torch.Generator().manual_seed(0))
+def _weights(kind: torch.dtype, device: torch.device) -> Tensor:
+    wide = torch.randint(-(2**63), 2**63 - 1, (BLOCK,), generator=torch.Generator().manual_seed(0))
+    return wide.to(device, kind)

@@ -68,10 +68,9 @@ class Probing:
                 absent = "" if name in there else misshapen(answer, self.spec, name) or "it is missing"
                 difference = Difference(probe, wrong, actual, expected, absent)
             self.probed[name].append(Probed(probe.name, difference))
-            if self._asked[probe.name, name] < MANY:
+            if name not in self._powerful or self._asked[probe.name, name] < MANY:
                 asked = expected if certified is None else certified & (expected != 0)
-                self._asked[probe.name, name] += int(asked.count_nonzero())
-            self._count(name, expected, certified)
+                self._count(probe.name, name, asked)
 
     def unsteady(self, operands: Operands, answer: Answer) -> Mapping[str, str]:
         """Of tensors that failed, those that do not follow from the operands alone, and how that shows.
@@ -115,16 +114,17 @@ class Probing:
         """Whether no probe of this tensor could have failed in every channel, and on enough of its elements."""
         return self.target.callable and name not in self._powerful
 
-    def _count(self, name: str, expected: Tensor, certified: Tensor | None) -> None:
+    def _count(self, kind: str, name: str, asked: Tensor) -> None:
+        """Notes that a probe called `kind` asked for the elements that are not 0."""
+        count, shape, counts = int(asked.count_nonzero()), self.spec.shape_of(name), term_counts(self.spec, name)
+        self._asked[kind, name] += count
         if name in self._powerful:
             return
-        shape, counts = self.spec.shape_of(name), term_counts(self.spec, name)
-        all_of_them = int((counts > 0).sum()) * (expected.numel() // counts.numel())
-        if certified is None and expected.shape == shape and int(expected.count_nonzero()) == all_of_them:
+        if asked.shape == shape and count == int((counts > 0).sum()) * (asked.numel() // counts.numel()):
             self._powerful.add(name)
             return
         tested = torch.zeros(shape, dtype=torch.bool)
-        tested[: len(expected)] = expected != 0 if certified is None else certified & (expected != 0)
+        tested[: len(asked)] = asked != 0
         tested = tested | self._tested[name] if name in self._tested else tested
         self._tested[name] = tested
         axis = 0 if name in ("weight", "bias") else len(self.spec.batch_shape)
