@@ -13,9 +13,9 @@ from convgrad_cli.findings import NonFinite, OddElements, OddEntry, ReachedTenso
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.layers import LayerRow
 from convgrad_cli.models.use import Use
+from convgrad_cli.tensors.operands import is_finite
 from convgrad_cli.verdict.choices import choose_arithmetic
 from convgrad_cli.verdict.examine import examine
-from convgrad_cli.verdict.nonfinite import is_finite
 
 LOOKED = 16  # elements of each tensor of a layer whose cause is found; all that a row shows is the first
 

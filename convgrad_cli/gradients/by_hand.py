@@ -20,7 +20,7 @@ from convgrad_cli.geometry.axis import Axis
 from convgrad_cli.geometry.formula import Formula
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.gradients.gradients import Gradients
-from convgrad_cli.tensors.operands import Operands, Tensor, fold_border, pad_input
+from convgrad_cli.tensors.operands import Operands, Tensor, fold_border, is_finite, pad_input
 
 ALL = ("output", "weight", "input", "bias")
 CHUNK = 2**20  # entries multiplied at a time: 8 MiB of float64, and large enough for a fast matrix product
@@ -93,7 +93,7 @@ def _add_all(spec: ConvSpec, sides: Sides, sums: Sides, progress: Callable[[floa
     """Adds to `sums` what the two other sides make of each other, a chunk at a time."""
     a, b, taps = sides["positions"].shape[1], sides["placements"].shape[1], prod(spec.kernel_size)
     # The other two ways multiply zeros as well, and 0 * inf would be NaN: such data go tap by tap.
-    safe = taps > 1 and _is_finite(sides)
+    safe = taps > 1 and all(map(is_finite, sides.values()))
     gathers = safe and a <= FEW_CHANNELS and a * taps <= WIDEST
     sides = {**sides, "weight": each(sides["weight"])}  # every chunk reads it again
     chunks = list(_chunks(spec, spec.groups * (b + a * taps if gathers else b + a)))
@@ -250,11 +250,6 @@ def _band(axis: Axis, placed: slice) -> tuple[slice, Axis]:
     positions = slice(start, stop, step)
     part = replace(part, positions=len(range(start, stop, step)), padding=(padding + start) // step)
     return positions, replace(part, stride=part.stride // step, dilation=part.dilation // step)
-
-
-def _is_finite(sides: Sides) -> bool:
-    # A sum is finite only if every entry is, and it needs no tensor of booleans. One that overflows costs time alone.
-    return all(bool(torch.isfinite(t.sum(dtype=torch.promote_types(t.dtype, torch.float32)))) for t in sides.values())
 
 
 def _sides(spec: ConvSpec, tensors: Mapping[str, Tensor]) -> Sides:

@@ -10,8 +10,7 @@ import torch
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.gradients.gradients import Gradients
 from convgrad_cli.models.use import Use
-from convgrad_cli.tensors.operands import Operands, Tensor
-from convgrad_cli.verdict.nonfinite import is_finite
+from convgrad_cli.tensors.operands import Operands, Tensor, is_finite
 
 UNJUDGED = {
     "twice": "as gradients of gradients were added to its own",

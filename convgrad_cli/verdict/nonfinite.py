@@ -13,7 +13,7 @@ import torch
 
 from convgrad_cli.geometry.formula import Formula
 from convgrad_cli.gradients.by_hand import terms
-from convgrad_cli.tensors.operands import Tensor
+from convgrad_cli.tensors.operands import Tensor, is_finite
 from convgrad_cli.verdict.bounds import ACCUMULATE
 
 Term = tuple[tuple[str, tuple[int, ...]], ...]
@@ -82,13 +82,6 @@ _INF = float("inf")
 
 def _first(found: Formula, mask: Tensor) -> Term | None:
     return found.term(int(mask.int().argmax())) if bool(mask.any()) else None
-
-
-def is_finite(tensor: Tensor) -> bool:
-    """Whether no entry is NaN or infinite."""
-    # A sum is finite only if every entry is, and it needs no tensor of booleans; in float64 it takes ten times as long.
-    total = tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32))
-    return bool(total.isfinite()) or bool(tensor.isfinite().all())
 
 
 def first_odd(tensor: Tensor, count: int) -> tuple[int, int, list[tuple[int, ...]]]:

@@ -328,7 +328,7 @@ def test_a_gradient_that_comes_later_only_is_an_error():
 
     found = verdict_on(Wrapped(change))
     assert found.verdict == "ERROR"
-    assert found.refused == (("numbers", "gave gradients for w, which it did not on the real data"),)
+    assert found.refused == (("numbers", "gave grad_weight, which it did not on the real data"),)
     assert found.unjudged == ("weight",)
 
 
