@@ -24,20 +24,24 @@ from convgrad_cli.tensors.operands import Operands, Tensor, fold_border, is_fini
 
 ALL = ("output", "weight", "input", "bias")
 CHUNK = 2**20  # entries multiplied at a time: 8 MiB of float64, and large enough for a fast matrix product
-FEW_CHANNELS = 32  # up to here one product over all taps at once is faster than one per tap, ...
-DENSE = 1.2  # a grid of so many entries for each placement is faster than products of slices that must be copied
-WIDEST = 1024  # ... unless it has more columns than this, which would leave a chunk too few rows
+DENSE = 1.2  # a grid of up to so many entries for each placement is faster than copies of what every tap meets, ...
+FEW_CHANNELS = 32  # ... but for so few channels, where a product for each tap is too small a one
+WIDEST = 8192  # rows of such copies; more would leave a chunk too few columns
 
 Index = tuple[slice | int, ...]
 ANY = (slice(None), slice(None), slice(None))  # every group, channel and sample
 
 Sides = dict[str, Tensor]
-"""What the relation joins: positions [G, a, N, *], placements [G, b, N, *] and weight [*taps, G, b, a].
+"""What the relation joins: positions [G, a, N, *], placements [G, b, N, *] and weight [G, b, a, *taps].
 
 Either the operands, or sums over them; of sums, those that are wanted.
 """
 
 Each = Callable[[Tensor], Tensor]
+Axes = tuple[Axis, ...]
+Chunk = tuple[dict[str, Index], Axes]
+Way = Callable[[Sides, Sides, Axes, Tensor], None]
+"""How the sums of a chunk are added to the totals: `way(part, total, axes, room)`."""
 
 
 def by_hand(
@@ -56,16 +60,19 @@ def by_hand(
     # A transposed layer has its input where the kernel is put, a plain one its output.
     x, y = ("placements", "positions") if spec.transposed else ("positions", "placements")
     input = pad_input(spec, operands.input) if spec.has_padded_input else operands.input
-    weight = torch.unflatten(operands.weight, 0, (spec.groups, -1)).movedim((0, 1, 2), (-3, -2, -1))
-    given = {x: input, y: operands.grad_output, "weight": weight}
+    given = {x: input, y: operands.grad_output, "weight": operands.weight}
     names = {x: "input", y: "output", "weight": "weight"}
     dtype = each(operands.weight.flatten()[:1]).dtype
+    way, chunks = _way(spec, _sides(spec, given))
+    given["weight"] = operands.weight.contiguous() if way is _all_taps else _matrices(operands.weight)
     totals = {side: t.new_zeros(t.shape, dtype=dtype) for side, t in given.items() if names[side] in only}
-    _add_all(spec, _sides(spec, given), _sides(spec, totals), progress or (lambda share: None), each)
+    if "weight" in totals:
+        totals["weight"] = torch.zeros_like(given["weight"], dtype=dtype)  # arranged in memory as that is
+    _add_all(_sides(spec, given), _sides(spec, totals), way, chunks, progress or (lambda share: None), each)
     bias = None if operands.bias is None else each(operands.bias)
     return Gradients(
         output=_add_bias(spec, totals[y], bias) if y in totals else None,
-        weight=_taps_last(totals["weight"]) if "weight" in totals else None,
+        weight=totals["weight"].contiguous() if "weight" in totals else None,
         input=_unpad(spec, totals[x]) if x in totals else None,
         bias=_sum_per_channel(spec, each(operands.grad_output)) if spec.bias and "bias" in only else None,
     )
@@ -89,38 +96,43 @@ def element(formula: Formula, letters: dict[str, Tensor]) -> float:
     return float(terms(formula, letters).sum())
 
 
-def _add_all(spec: ConvSpec, sides: Sides, sums: Sides, progress: Callable[[float], None], each: Each) -> None:
-    """Adds to `sums` what the two other sides make of each other, a chunk at a time."""
-    a, b, taps = sides["positions"].shape[1], sides["placements"].shape[1], prod(spec.kernel_size)
+def _way(spec: ConvSpec, sides: Sides) -> tuple[Way, list[Chunk]]:
+    """The fastest way to add up such a layer, and the chunks for it."""
+    groups, b, a, *taps = sides["weight"].shape
+    chunks = list(_chunks(spec, groups * (b + a)))
     # The other two ways multiply zeros as well, and 0 * inf would be NaN: such data go tap by tap.
-    safe = taps > 1 and all(map(is_finite, sides.values()))
-    gathers = safe and a <= FEW_CHANNELS and a * taps <= WIDEST
+    if prod(taps) == 1 or not all(map(is_finite, sides.values())):
+        return _tap_by_tap, chunks
+    if a > FEW_CHANNELS and _is_dense(chunks[0][1]):
+        return _on_a_grid, chunks
+    rows = a * prod(taps)
+    return (_all_taps, list(_chunks(spec, groups * (b + rows)))) if rows <= WIDEST else (_tap_by_tap, chunks)
+
+
+def _add_all(
+    sides: Sides, sums: Sides, way: Way, chunks: list[Chunk], progress: Callable[[float], None], each: Each
+) -> None:
+    """Adds to `sums` what the two other sides make of each other, a chunk at a time."""
     sides = {**sides, "weight": each(sides["weight"])}  # every chunk reads it again
-    chunks = list(_chunks(spec, spec.groups * (b + a * taps if gathers else b + a)))
     # One room for the columns of every chunk (the first is the largest): memory given back and taken anew each time is
     # mapped page by page each time, which took longer than the sums.
-    widest = sides["placements"][chunks[0][0]["placements"]][0, 0].numel()
-    room = sides["weight"].new_empty(spec.groups * a * taps * widest if gathers else 0)
+    rows, widest = sides["weight"][:, 0].numel(), sides["placements"][chunks[0][0]["placements"]][0, 0].numel()
+    room = sides["weight"].new_empty(rows * widest if way is _all_taps else 0)
     for done, (where, axes) in enumerate(chunks, start=1):
         total = {side: t[where[side]] for side, t in sums.items()}
         part = {side: t[where[side]] for side, t in sides.items()}
         # In order, so that the matrices of one sample or several lie in memory as they are multiplied.
         part |= {side: each(part[side].contiguous()) for side in ("positions", "placements")}
-        if gathers:
-            _all_taps(part, total, axes, room)
-        elif safe and _is_dense(axes):
-            _on_a_grid(part, total, axes)
-        else:
-            _tap_by_tap(part, total, axes)
+        way(part, total, axes, room)
         progress(done / len(chunks))
 
 
-def _tap_by_tap(part: Sides, total: Sides, axes: tuple[Axis, ...]) -> None:
+def _tap_by_tap(part: Sides, total: Sides, axes: Axes, room: Tensor) -> None:
     for tap, placed, met in _meetings(axes):
-        w, at_positions, at_placements = part["weight"][tap], part["positions"][met], part["placements"][placed]
+        w, at_positions, at_placements = part["weight"][(..., *tap)], part["positions"][met], part["placements"][placed]
         p, q = at_positions.flatten(2), at_placements.flatten(2)  # [G, a, M] and [G, b, M]
         if "weight" in total:
-            total["weight"][tap].baddbmm_(q, p.mT)  # += q @ p.mT, without a tensor between
+            total["weight"][(..., *tap)].baddbmm_(q, p.mT)  # += q @ p.mT, without a tensor between
         if "positions" in total:
             _add_product(total["positions"][met], w.mT, q)
         if "placements" in total:
@@ -136,7 +148,7 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
         total += (left @ right).view(total.shape)
 
 
-def _is_dense(axes: tuple[Axis, ...]) -> bool:
+def _is_dense(axes: Axes) -> bool:
     """Whether a grid on which a tap is a shift has few entries besides the placements."""
     grid, placements = prod(map(_grid_size, axes)), prod(axis.placements for axis in axes)
     return all(axis.stride == 1 for axis in axes) and grid <= DENSE * placements
@@ -146,7 +158,7 @@ def _grid_size(axis: Axis) -> int:
     return axis.placements + (axis.taps - 1) * axis.dilation
 
 
-def _on_a_grid(part: Sides, total: Sides, axes: tuple[Axis, ...]) -> None:
+def _on_a_grid(part: Sides, total: Sides, axes: Axes, room: Tensor) -> None:
     """Positions and placements on the same grid with zeros around: a tap is a shift of all of it, and nothing moves."""
     sizes = [_grid_size(axis) for axis in axes]
     places = {
@@ -163,9 +175,9 @@ def _on_a_grid(part: Sides, total: Sides, axes: tuple[Axis, ...]) -> None:
     q = grids["placements"].flatten(2)[..., :length]
     for tap in every(*(range(axis.taps) for axis in axes)):
         start = sum(t * step for t, step in zip(tap, steps, strict=True))
-        w, p = part["weight"][tap], grids["positions"].flatten(2)[..., start : start + length]
+        w, p = part["weight"][(..., *tap)], grids["positions"].flatten(2)[..., start : start + length]
         if "weight" in total:
-            total["weight"][tap].baddbmm_(q, p.mT)
+            total["weight"][(..., *tap)].baddbmm_(q, p.mT)
         if "positions" in total:
             sums["positions"].flatten(2)[..., start : start + length].baddbmm_(w.mT, q)
         if "placements" in total:
@@ -174,22 +186,23 @@ def _on_a_grid(part: Sides, total: Sides, axes: tuple[Axis, ...]) -> None:
         total[side] += found[places[side]]
 
 
-def _all_taps(part: Sides, total: Sides, axes: tuple[Axis, ...], room: Tensor) -> None:
-    *taps, groups, b, a = part["weight"].shape
+def _all_taps(part: Sides, total: Sides, axes: Axes, room: Tensor) -> None:
+    """Copies of what every tap meets, one product for all of them; `room` is memory for the copies."""
+    groups, _, a, *taps = part["weight"].shape
     placements, meetings = part["placements"], list(_meetings(axes))
-    w = part["weight"].movedim((-3, -2), (0, 1)).flatten(2)  # [G, b, taps * a]
+    w = part["weight"].flatten(2)  # [G, b, a * taps]
     q = placements.flatten(2)  # [G, b, M]
     p = room[: groups * w.shape[-1] * q.shape[-1]].view(groups, w.shape[-1], -1)
     # A stride would be read again for each tap; what it passes over is read once, and lies together.
     step = axes[-1].stride
     rows = [part["positions"][..., first::step].contiguous() for first in range(step)]
-    by_tap = p.view(groups, *taps, a, *placements.shape[2:]).movedim(0, len(taps))
+    by_tap = p.view(groups, a, *taps, *placements.shape[2:]).movedim((0, 1), (len(taps), len(taps) + 1))
     if "weight" in total or "placements" in total:
         p.zero_()
         for tap, placed, met in meetings:
             by_tap[(*tap, *placed)] = _met(rows, met)
         if "weight" in total:
-            total["weight"] += (q @ p.mT).view(groups, b, *taps, a).movedim((0, 1), (-3, -2))
+            total["weight"].flatten(2).baddbmm_(q, p.mT)
         if "placements" in total:
             total["placements"] += (w @ p).view(placements.shape)
     if "positions" in total:
@@ -210,7 +223,7 @@ def _met(rows: list[Tensor], met: Index) -> Tensor:
     return found
 
 
-def _meetings(axes: tuple[Axis, ...]) -> Iterator[tuple[Index, Index, Index]]:
+def _meetings(axes: Axes) -> Iterator[tuple[Index, Index, Index]]:
     """For each tap that meets anything: the tap, its placements and its positions, of all groups, channels, samples."""
     on_axes = [
         [(tap, pair[0].as_slice(), pair[1].as_slice()) for tap in range(axis.taps) if (pair := axis.at_tap(tap))]
@@ -221,7 +234,7 @@ def _meetings(axes: tuple[Axis, ...]) -> Iterator[tuple[Index, Index, Index]]:
         yield tap, (*ANY, *placed), (*ANY, *met)
 
 
-def _chunks(spec: ConvSpec, entries: int) -> Iterator[tuple[dict[str, Index], tuple[Axis, ...]]]:
+def _chunks(spec: ConvSpec, entries: int) -> Iterator[Chunk]:
     """Where blocks of placements are, each of them `entries` wide, and the axes that hold for such a block."""
     sizes = [1 if spec.batch_size is None else spec.batch_size, *(axis.placements for axis in spec.axes)]
     left = CHUNK // entries
@@ -253,17 +266,21 @@ def _band(axis: Axis, placed: slice) -> tuple[slice, Axis]:
 
 
 def _sides(spec: ConvSpec, tensors: Mapping[str, Tensor]) -> Sides:
-    """Views in the layout of Sides; only the weight, which every chunk reads again, is put in order."""
-    return {side: t.contiguous() if side == "weight" else _groups_first(spec, t) for side, t in tensors.items()}
+    """Views in the layout of Sides."""
+    return {
+        side: torch.unflatten(t, 0, (spec.groups, -1)) if side == "weight" else _groups_first(spec, t)
+        for side, t in tensors.items()
+    }
+
+
+def _matrices(weight: Tensor) -> Tensor:
+    """The same weight with the matrix of each tap in one piece of memory."""
+    return weight.movedim((0, 1), (-2, -1)).contiguous().movedim((-2, -1), (0, 1))
 
 
 def _groups_first(spec: ConvSpec, tensor: Tensor) -> Tensor:
     tensor = tensor.unsqueeze(0) if spec.batch_size is None else tensor
     return torch.unflatten(tensor, 1, (spec.groups, -1)).movedim(0, 2)
-
-
-def _taps_last(weight: Tensor) -> Tensor:
-    return weight.movedim((-3, -2, -1), (0, 1, 2)).flatten(0, 1).contiguous()
 
 
 def _unpad(spec: ConvSpec, grad_padded: Tensor) -> Tensor:

@@ -23,7 +23,8 @@ from convgrad_cli.tensors.operands import Operands, Tensor
 from convgrad_cli.verdict.bounds import BITS, Arithmetic, Bound, Sums, arithmetics_of, partial_sums, term_counts
 from convgrad_cli.verdict.reference import Reference, exact_element, magnitudes, part_of_magnitude
 
-TERMS = (4, 256)  # of an element that are added up to see whether they are enough, first few and then more
+TERMS = (4, 256)  # of an element that are added up to see whether they are enough, first few and then more, ...
+AT_ONCE = 2**14  # ... but as many as this of all elements together, which take hardly longer than one
 FEW = 128  # elements whose terms are added up one by one; for more the whole magnitude is cheaper
 BLOCK = 2**17  # elements looked at together, so that they stay in the processor's cache
 
@@ -133,11 +134,13 @@ class Certificate:
 
     def _find_wrong(self, arithmetic: Arithmetic) -> Tensor:
         found = torch.cat([torch.zeros(0, dtype=torch.long), *self._blocks(arithmetic, -1)])
-        for count in TERMS:
+        added = 0
+        for least in TERMS:
+            count = min(TERMS[-1], max(least, AT_ONCE // max(1, len(found))))
             # For more the whole magnitude is cheaper.
-            if self._whole is None and 0 < count * len(found) <= self.exact.numel():
+            if self._whole is None and added < count and 0 < count * len(found) <= self.exact.numel():
                 part = part_of_magnitude(self.spec, self.operands, self.operand, found, count)
-                found = found[self._beyond(arithmetic, found, part, -1)]
+                found, added = found[self._beyond(arithmetic, found, part, -1)], count
         if not len(found):
             return found
         sizes = self._magnitudes(found)

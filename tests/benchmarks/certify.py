@@ -18,25 +18,32 @@ SMALL = {"in_channels": 8, "out_channels": 8, "input_size": 14, "kernel_size": 3
 
 
 class Both:
-    """torch's two gradients of a 2-D layer as a target, and nothing else to judge."""
+    """torch's two gradients of a 2-D layer as a target, and nothing else to judge.
+
+    They come from the backward pass alone, as those of a backward function under test do, or from autograd, which runs
+    the forward pass before it.
+    """
 
     name, facts, callable, allows = "both", (), True, frozenset[str]()
 
-    def __init__(self, stride: int = 1, padding: int = 0) -> None:
-        self.stride, self.padding = stride, padding
+    def __init__(self, stride: int = 1, padding: int = 0, forward: bool = False) -> None:
+        self.stride, self.padding, self.forward = stride, padding, forward
 
     def run(self, spec: Any, operands: Any, call: Any = None) -> Any:
-        from torch.autograd import grad
-        from torch.nn.functional import conv2d
+        import torch
 
         from convgrad_cli.gradients.gradients import Gradients
         from convgrad_cli.gradients.target import Answer
 
-        leaves = [operands.input.detach().requires_grad_(), operands.weight.detach().requires_grad_()]
-        output = conv2d(*leaves, None, self.stride, self.padding)
-        return Answer(
-            Gradients(**dict(zip(("input", "weight"), grad(output, leaves, operands.grad_output), strict=True)))
-        )
+        x, w, g = operands.input.detach(), operands.weight.detach(), operands.grad_output
+        if self.forward:
+            x, w = x.requires_grad_(), w.requires_grad_()
+            of_x, of_w = torch.autograd.grad(torch.conv2d(x, w, None, self.stride, self.padding), (x, w), g)
+        else:
+            sizes = [self.stride] * 2, [self.padding] * 2, [1, 1]
+            backward = torch.ops.aten.convolution_backward
+            of_x, of_w, _ = backward(g, x, w, None, *sizes, False, [0, 0], 1, [True, True, False])
+        return Answer(Gradients(input=of_x, weight=of_w))
 
     def close(self) -> None:
         """Nothing was started."""
@@ -47,7 +54,7 @@ def certify(settings: Settings) -> Outcome:
     layers = TINY if settings.tiny else RESNET_50
     found = {name: _layer(*layer, settings.runs) for name, layer in layers.items()}
     cases, aims = [], []
-    for what, limit in (("bounds", 1.0), ("bounds and probes", 2.5)):
+    for what, limit in (("bounds", 1.0), ("bounds and probes", 2.5), ("the same of autograd", 2.5)):
         rows = [compare(f"{name}, {what}", "s", samples[what], samples["torch"]) for name, samples in found.items()]
         ours, theirs = (
             [sum(run) for run in zip(*(samples[key] for samples in found.values()), strict=True)]
@@ -63,7 +70,10 @@ def certify(settings: Settings) -> Outcome:
         f"convolutions of ResNet-50 at batch {BATCH}, {THREADS} threads",
         aims,
         cases,
-        ["bounds: exact reference, magnitudes where they are needed, every element decided"],
+        [
+            "bounds: exact reference, magnitudes where they are needed, every element decided",
+            "probes call the target twice more: a backward pass, or with autograd a forward and a backward pass",
+        ],
     )
 
 
@@ -127,7 +137,7 @@ def _layer(
     operands = Operands(x, w, None, g)
     wide, wide_g = [x.double().requires_grad_(), w.double().requires_grad_()], g.double()
 
-    target = Both(stride, padding)
+    target, autograd = Both(stride, padding), Both(stride, padding, forward=True)
     actual = target.run(spec, operands).gradients.named()
 
     def bounds() -> None:
@@ -135,13 +145,14 @@ def _layer(
             wrong = Certificate(spec, operands, name, actual[name], exact).wrong(ARITHMETICS["direct"])
             assert not len(wrong)
 
-    def probes() -> None:
+    def probes(target: Both) -> None:
         assert examine(spec, operands, target).verdict == "PASS"
 
     steps = {
         "torch": lambda: torch.autograd.grad(conv2d(*wide, None, stride, padding), wide, wide_g),
         "bounds": bounds,
-        "bounds and probes": probes,
+        "bounds and probes": lambda: probes(target),
+        "the same of autograd": lambda: probes(autograd),
     }
     return in_turns({name: timed(step, time.perf_counter) for name, step in steps.items()}, runs)
 

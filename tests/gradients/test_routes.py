@@ -65,15 +65,16 @@ def test_loops_autograd_and_slices_agree_on_any_layer(spec):
         assert torch.equal(value, expected[name]), name
 
 
-WAYS = {"_tap_by_tap": (0, 0), "_on_a_grid": (0, 10**6), "_all_taps": (10**6, 0)}
+WAYS = {"_tap_by_tap": (0, 0), "_on_a_grid": (10**6, 0), "_all_taps": (0, 10**6)}
 
 
 @pytest.fixture(params=WAYS)
 def way(request, monkeypatch):
     """One of the ways to add up, taken wherever it can be."""
-    few_channels, dense = WAYS[request.param]
-    monkeypatch.setattr(module, "FEW_CHANNELS", few_channels)
+    dense, widest = WAYS[request.param]
+    monkeypatch.setattr(module, "FEW_CHANNELS", 0)
     monkeypatch.setattr(module, "DENSE", dense)
+    monkeypatch.setattr(module, "WIDEST", widest)
     return request.param
 
 
@@ -92,9 +93,9 @@ def test_the_way_to_add_up_and_chunks_change_nothing(monkeypatch, way, chunk):
 
 
 def _counted(counts, name, function):
-    def counting(*args, **room):
+    def counting(*args):
         counts[name] += 1
-        function(*args, **room)
+        function(*args)
 
     return counting
 
@@ -121,9 +122,9 @@ def test_a_chunk_is_no_larger_than_allowed_unless_one_placement_is(monkeypatch, 
 
 
 def _kept(parts, function):
-    def keeping(part, *rest, **room):
+    def keeping(part, *rest):
         parts.append(part)
-        function(part, *rest, **room)
+        function(part, *rest)
 
     return keeping
 
