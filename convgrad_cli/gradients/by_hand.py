@@ -129,14 +129,19 @@ def _add_all(
 
 def _tap_by_tap(part: Sides, total: Sides, axes: Axes, room: Tensor) -> None:
     for tap, placed, met in _meetings(axes):
-        w, at_positions, at_placements = part["weight"][(..., *tap)], part["positions"][met], part["placements"][placed]
+        w, at_positions, at_placements = _at(part["weight"], tap), part["positions"][met], part["placements"][placed]
         p, q = at_positions.flatten(2), at_placements.flatten(2)  # [G, a, M] and [G, b, M]
         if "weight" in total:
-            total["weight"][(..., *tap)].baddbmm_(q, p.mT)  # += q @ p.mT, without a tensor between
+            _at(total["weight"], tap).baddbmm_(q, p.mT)  # += q @ p.mT, without a tensor between
         if "positions" in total:
             _add_product(total["positions"][met], w.mT, q)
         if "placements" in total:
             _add_product(total["placements"][placed], w, p)
+
+
+def _at(weight: Tensor, tap: Index) -> Tensor:
+    """The matrix of one tap, [G, b, a]."""
+    return weight[(..., *tap)]
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
@@ -175,9 +180,9 @@ def _on_a_grid(part: Sides, total: Sides, axes: Axes, room: Tensor) -> None:
     q = grids["placements"].flatten(2)[..., :length]
     for tap in every(*(range(axis.taps) for axis in axes)):
         start = sum(t * step for t, step in zip(tap, steps, strict=True))
-        w, p = part["weight"][(..., *tap)], grids["positions"].flatten(2)[..., start : start + length]
+        w, p = _at(part["weight"], tap), grids["positions"].flatten(2)[..., start : start + length]
         if "weight" in total:
-            total["weight"][(..., *tap)].baddbmm_(q, p.mT)
+            _at(total["weight"], tap).baddbmm_(q, p.mT)
         if "positions" in total:
             sums["positions"].flatten(2)[..., start : start + length].baddbmm_(w.mT, q)
         if "placements" in total:

@@ -104,8 +104,6 @@ def memory_for(problem: Problem, *, gradients: bool) -> int:
 
 def make_operands(problem: Problem, *, gradients: bool = True) -> Operands:
     """The numbers of the problem, on the CPU in its dtype. Raises ConvGradError where they do not fit into memory."""
-    import torch
-
     from convgrad_cli.tensors.operands import Operands
 
     spec = problem.spec
@@ -115,37 +113,13 @@ def make_operands(problem: Problem, *, gradients: bool = True) -> Operands:
         f"{spec.layer_text()} on {'x'.join(map(str, spec.input_shape))}",
         f"use a smaller --size or --batch{single}",
     )
-    dtype = getattr(torch, problem.dtype)
-    tensors: dict[str, torch.Tensor] = {}
     notes: list[str] = []
     names = ("input", "weight", "bias", "grad_output", *(COTANGENTS if problem.second_order else ()))
-    for place, name in enumerate(names):
-        source = problem.sources.get(name)
-        if name.endswith("bias") and not spec.bias:
-            continue
-        if name == "grad_output" and source is None:
-            share = 1.0 if problem.loss == LOSSES["sum"] else 1.0 / prod(spec.output_shape)
-            # A view of a single number, as the backward of sum() and mean() makes it.
-            tensors[name] = torch.tensor(share, dtype=dtype).expand(spec.output_shape)
-            continue
-        if (
-            isinstance(source, Fill)
-            and source.name == "ramp"
-            and 2 / torch.finfo(dtype).eps < prod(spec.shape_of(name))
-        ):
-            source = _ramp(spec.shape_of(name))  # too long to be counted exactly, which wants saying
-        if isinstance(source, Numbers):
-            tensors[name], lost = cast(source, LETTERS[name], dtype)
-            notes += lost
-        else:
-            # An own stream each: adding a bias, say, changes no other operand.
-            # Nor are cotangents the operands of the next seed; of a seed torch reads 32 bits.
-            own = problem.seed * 4 + place + (2**31 if name in COTANGENTS else 0)
-            generator = torch.Generator().manual_seed(own % 2**63)
-            kind = name.removeprefix("grad_grad_")
-            tensors[name] = fill(
-                source.name if source else "randn", kind, spec.shape_of(name), spec.dims, dtype, generator
-            )
+    tensors = {
+        name: _tensor(problem, name, place, notes)
+        for place, name in enumerate(names)
+        if spec.bias or not name.endswith("bias")
+    }
     ones, cotangents = problem.loss == LOSSES["sum"], None
     if problem.second_order:
         input, weight, bias = (tensors.get(name) for name in COTANGENTS)
@@ -159,6 +133,30 @@ def make_operands(problem: Problem, *, gradients: bool = True) -> Operands:
         notes=tuple(notes),
         cotangents=cotangents,
     )
+
+
+def _tensor(problem: Problem, name: str, place: int, notes: list[str]) -> torch.Tensor:
+    """The operand `name`, the one at `place` of them all; what of it did not fit into the dtype goes to `notes`."""
+    import torch
+
+    spec, dtype, source = problem.spec, getattr(torch, problem.dtype), problem.sources.get(name)
+    shape = spec.shape_of(name)
+    if name == "grad_output" and source is None:
+        share = 1.0 if problem.loss == LOSSES["sum"] else 1.0 / prod(shape)
+        # A view of a single number, as the backward of sum() and mean() makes it.
+        return torch.tensor(share, dtype=dtype).expand(shape)
+    if isinstance(source, Fill) and source.name == "ramp" and 2 / torch.finfo(dtype).eps < prod(shape):
+        source = _ramp(shape)  # too long to be counted exactly, which wants saying
+    if isinstance(source, Numbers):
+        tensor, lost = cast(source, LETTERS[name], dtype)
+        notes += lost
+        return tensor
+    # An own stream each: adding a bias, say, changes no other operand.
+    # Nor are cotangents the operands of the next seed; of a seed torch reads 32 bits.
+    own = problem.seed * 4 + place + (2**31 if name in COTANGENTS else 0)
+    generator = torch.Generator().manual_seed(own % 2**63)
+    kind = name.removeprefix("grad_grad_")
+    return fill(source.name if source else "randn", kind, shape, spec.dims, dtype, generator)
 
 
 def _ramp(shape: tuple[int, ...]) -> Numbers:

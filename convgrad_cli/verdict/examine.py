@@ -92,9 +92,7 @@ def examine(
             run.answer(probe)
             tell(0.4 * done / (done + 1))
     unjudged = tuple(n for n in TENSORS if n in only and n not in names and (spec.bias or n != "bias"))
-    late = [name if name == "output" else f"grad_{name}" for name in unjudged if name in run.came]
-    if late:
-        run.refused.append(("numbers", f"gave {', '.join(late)}, which it did not on the real data"))
+    run.refuse_late(unjudged)
     unsteady = run.unsteady(operands, answer)
     right = references(spec, operands, list(run.probed), lambda s: tell(0.4 + 0.3 * s))
     judged = []

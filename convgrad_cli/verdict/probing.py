@@ -72,6 +72,12 @@ class Probing:
                 asked = expected if certified is None else certified & (expected != 0)
                 self._count(probe.name, name, asked)
 
+    def refuse_late(self, names: Sequence[str]) -> None:
+        """Refuses those of the tensors in `names` that came, which they did not on the real data."""
+        late = [name if name == "output" else f"grad_{name}" for name in names if name in self.came]
+        if late:
+            self.refused.append(("numbers", f"gave {', '.join(late)}, which it did not on the real data"))
+
     def unsteady(self, operands: Operands, answer: Answer) -> Mapping[str, str]:
         """Of tensors that failed, those that do not follow from the operands alone, and how that shows.
 

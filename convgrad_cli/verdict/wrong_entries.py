@@ -36,7 +36,10 @@ def wrong_entries(spec: ConvSpec, operand: str, letter: str, shape: Sizes) -> It
             inside = partial(_by_group, change=change, axis=axis, groups=spec.groups)
             yield f"{key}-by-group", kind, f"{words}, in each group", inside, common
     yield from _mixed_groups(spec, operand, letter, shape)
-    yield from _left_out(spec, operand, letter, shape, names, space)
+    kind = "F6" if operand in ("input", "grad_output", "output") else "F0"
+    yield from _ends_left_out(kind, operand, letter, shape, names, space)
+    yield from _rims_left_out(kind, operand, letter, shape, space)
+    yield from _channels_left_out(spec, operand, letter, shape)
 
 
 def _rereads(letter: str, shape: Sizes, names: Sequence[str], space: Sequence[int]) -> Iterator[Told]:
@@ -128,11 +131,10 @@ def _mixed_groups(spec: ConvSpec, operand: str, letter: str, shape: Sizes) -> It
             )
 
 
-def _left_out(
-    spec: ConvSpec, operand: str, letter: str, shape: Sizes, names: Sequence[str], space: Sequence[int]
+def _ends_left_out(
+    kind: str, operand: str, letter: str, shape: Sizes, names: Sequence[str], space: Sequence[int]
 ) -> Iterator[Told]:
-    """Entries that do not take part: one end of an axis, or all but one end."""
-    kind = "F6" if operand in ("input", "grad_output", "output") else "F0"
+    """One end of an axis takes no part, or all but one end, or every second entry."""
     for i, axis in enumerate(names):
         size, what = shape[i], "row" if axis == "height" else "column" if axis == "width" else axis
         if operand == "weight" and i in space:
@@ -151,45 +153,21 @@ def _left_out(
         if size > 2 and i in space:
             said = f"with only every second {what} of {letter}"
             yield f"even-{axis}", kind, said, only_chosen({i: range(0, size, 2)}), False
+
+
+def _rims_left_out(kind: str, operand: str, letter: str, shape: Sizes, space: Sequence[int]) -> Iterator[Told]:
+    """The ends of all spatial axes take no part, or all but those, or the middle."""
     wide = [i for i in space if shape[i] > 1]
-    if len(wide) > 1:
-        yield (
-            f"no-last-{WHOLE}",
-            kind,
-            f"without the last entries of {letter} on every axis",
-            only_chosen({i: range(shape[i] - 1) for i in wide}),
-            True,
-        )
-        yield (
-            f"no-first-{WHOLE}",
-            kind,
-            f"without the first entries of {letter} on every axis",
-            only_chosen({i: range(1, shape[i]) for i in wide}),
-            True,
-        )
-    if wide:
-        yield (
-            f"only-last-{WHOLE}",
-            "F0",
-            f"with only the last entry of each plane of {letter}",
-            only_chosen({i: range(shape[i] - 1, shape[i]) for i in wide}),
-            True,
-        )
-        yield (
-            f"only-first-{WHOLE}",
-            "F0",
-            f"with only the first entry of each plane of {letter}",
-            only_chosen({i: range(1) for i in wide}),
-            True,
-        )
-    if all(shape[i] > 2 for i in space):
-        yield (
-            f"no-border-{WHOLE}",
-            kind,
-            f"without the border of {letter}",
-            only_chosen({i: range(1, shape[i] - 1) for i in space}),
-            True,
-        )
+    for key, of, words, chosen, there in (
+        ("no-last", kind, "without the last entries of {} on every axis", (0, -1), len(wide) > 1),
+        ("no-first", kind, "without the first entries of {} on every axis", (1, 0), len(wide) > 1),
+        ("only-last", "F0", "with only the last entry of each plane of {}", (-1, 0), bool(wide)),
+        ("only-first", "F0", "with only the first entry of each plane of {}", (0, 1), bool(wide)),
+        ("no-border", kind, "without the border of {}", (1, -1), all(shape[i] > 2 for i in space)),
+    ):
+        if there:
+            kept = {i: range(shape[i])[slice(chosen[0] or None, chosen[1] or None)] for i in wide}
+            yield f"{key}-{WHOLE}", of, words.format(letter), only_chosen(kept), True
     if operand == "weight" and wide:
         centre = tuple(shape[i] // 2 for i in space)
         yield (
@@ -199,6 +177,10 @@ def _left_out(
             partial(_without, centre),
             False,
         )
+
+
+def _channels_left_out(spec: ConvSpec, operand: str, letter: str, shape: Sizes) -> Iterator[Told]:
+    """One channel of every group takes no part, or all but one."""
     at = 0 if operand in ("weight", "bias") else len(spec.batch_shape)
     size = shape[at] // spec.groups
     for key, inside, words in (

@@ -31,46 +31,56 @@ def wrong_results(spec: ConvSpec, name: str) -> Iterator[Mistake]:
         ("absolute", "without its signs: every number is made positive", torch.abs),
     ):
         yield Mistake(f"result-{key}", "F0", said, "result", after=change, common=False)
-    if name in ("input", "output"):
+    if name == "input":
         rests = [0 if spec.transposed else (n + a + b - e) % s for n, (a, b), e, s in rows_of_axes(spec)]
-        if name == "input" and any(rests):
-            tail = {i: range(shape[i] - r) for i, r in zip(space, rests, strict=True) if r < shape[i]}
-            said = f"with zeros at the end, {said_numbers(rests)} wide: the remainder of the stride is cut off"
-            yield Mistake("result-no-remainder", "F1", said, "result", after=only_chosen(tail))
-            for i, r in zip(space, rests, strict=True):
-                if 0 < r < shape[i] and len(space) > 1:
-                    said = f"with zeros in the last {r} of its {names[i]}: the remainder of the stride is cut off"
-                    yield Mistake(
-                        f"result-no-remainder-{names[i]}", "F1", said, "result", after=only_chosen({i: tail[i]})
-                    )
-        if name == "input":
-            pads = [pair[0] for pair in spec.padding]
-            rim = {i: range(p, max(p, shape[i] - p)) for i, p in zip(space, pads, strict=True) if p > 0}
-            said = "with zeros in a border as wide as the padding, which is not there any more"
-            yield Mistake("result-no-padding", "F6", said, "result", after=only_chosen(rim))
-            yield from _overlap(spec, space, rests)
-            yield from _moved_rests(names, space, rests)
+        yield from _borders(spec, shape, names, space, rests)
+        yield from _overlap(spec, space, rests)
+        yield from _moved_rests(names, space, rests)
+    if name in ("input", "output"):
         if spec.groups > 1:
             axis = len(spec.batch_shape)
             said = "with the channels of every group added to those of the first"
             gathered = partial(_gathered, axis=axis, groups=spec.groups)
             yield Mistake("result-groups-added", "F5", said, "result", after=gathered)
         if spec.batch_size is not None and spec.batch_size > 1:
-            for key, words, what in (
-                ("sum", "the sum over the batch", partial(torch.sum, dim=0, keepdim=True)),
-                ("mean", "the mean over the batch", partial(torch.mean, dim=0, keepdim=True)),
-                ("first", "the first sample", partial(torch.narrow, dim=0, start=0, length=1)),
-                ("last", "the last sample", partial(torch.narrow, dim=0, start=-1, length=1)),
-            ):
-
-                def spread(t: Tensor, what: Change = what) -> Tensor:
-                    return what(t).expand_as(t).contiguous()
-
-                yield Mistake(f"result-{key}-spread", "F0", f"with {words} in every sample", "result", after=spread)
-            said = "with the samples before added to each: the buffer is not cleared between samples"
-            yield Mistake("result-running", "F10", said, "result", after=partial(torch.cumsum, dim=0))
+            yield from _samples()
     if name != "bias":
         yield from _moves(shape, names, space)
+
+
+def _borders(
+    spec: ConvSpec, shape: Sizes, names: Sequence[str], space: Sequence[int], rests: Sequence[int]
+) -> Iterator[Mistake]:
+    """Zeros in the remainder of the stride, on all axes or on one, or where the padding was."""
+    if any(rests):
+        tail = {i: range(shape[i] - r) for i, r in zip(space, rests, strict=True) if r < shape[i]}
+        said = f"with zeros at the end, {said_numbers(rests)} wide: the remainder of the stride is cut off"
+        yield Mistake("result-no-remainder", "F1", said, "result", after=only_chosen(tail))
+        for i, r in zip(space, rests, strict=True):
+            if 0 < r < shape[i] and len(space) > 1:
+                said = f"with zeros in the last {r} of its {names[i]}: the remainder of the stride is cut off"
+                yield Mistake(f"result-no-remainder-{names[i]}", "F1", said, "result", after=only_chosen({i: tail[i]}))
+    pads = [pair[0] for pair in spec.padding]
+    rim = {i: range(p, max(p, shape[i] - p)) for i, p in zip(space, pads, strict=True) if p > 0}
+    said = "with zeros in a border as wide as the padding, which is not there any more"
+    yield Mistake("result-no-padding", "F6", said, "result", after=only_chosen(rim))
+
+
+def _samples() -> Iterator[Mistake]:
+    """The samples mixed."""
+    for key, words, what in (
+        ("sum", "the sum over the batch", partial(torch.sum, dim=0, keepdim=True)),
+        ("mean", "the mean over the batch", partial(torch.mean, dim=0, keepdim=True)),
+        ("first", "the first sample", partial(torch.narrow, dim=0, start=0, length=1)),
+        ("last", "the last sample", partial(torch.narrow, dim=0, start=-1, length=1)),
+    ):
+
+        def spread(t: Tensor, what: Change = what) -> Tensor:
+            return what(t).expand_as(t).contiguous()
+
+        yield Mistake(f"result-{key}-spread", "F0", f"with {words} in every sample", "result", after=spread)
+    said = "with the samples before added to each: the buffer is not cleared between samples"
+    yield Mistake("result-running", "F10", said, "result", after=partial(torch.cumsum, dim=0))
 
 
 def _moves(shape: Sizes, names: Sequence[str], space: Sequence[int]) -> Iterator[Mistake]:

@@ -41,18 +41,7 @@ def wrong_settings(spec: ConvSpec) -> Iterator[Mistake]:
         yield Mistake("stride-dilation", "F3", "with stride and dilation exchanged", "stride", swap)
     if spec.dims > 1:
         for what, values in (("stride", stride), ("dilation", dilation), ("padding", padding)):
-            told = {
-                "reversed": (values[::-1], f"with the {what} of its axes exchanged"),
-                "first": ((values[0],) * spec.dims, f"with the {what} of the first axis on every axis"),
-                "last": ((values[-1],) * spec.dims, f"with the {what} of the last axis on every axis"),
-            }
-            if spec.dims == 3:
-                for i, j in combinations(range(3), 2):
-                    swapped = list(values)
-                    swapped[i], swapped[j] = values[j], values[i]
-                    axes = f"{AXIS_NAMES[3][i]} and {AXIS_NAMES[3][j]}"
-                    told[f"swapped-{i}-{j}"] = (tuple(swapped), f"with the {what} of {axes} exchanged")
-            yield from _setting(spec, what, "F7", told, single=False)
+            yield from _other_axes(spec, what, values)
     reach = tuple(d * (k - 1) for d, k in zip(dilation, spec.kernel_size, strict=True))
     others = {
         "complement": (
@@ -71,22 +60,11 @@ def wrong_settings(spec: ConvSpec) -> Iterator[Mistake]:
             kind = "F2" if what == "stride" else "F4"
             told = {f"{by:+d}": (moved, f"with a {what} of {words} than it has")}
             yield from _setting(spec, what, kind, told, common=False)
-    rests = [0 if spec.transposed else (n + a + b - e) % s for n, (a, b), e, s in rows_of_axes(spec)]
     for by in (1, -1, 2, -2):
         moved = tuple(p + by for p in padding)
         said = f"with padding {said_numbers(moved)} for {said_numbers(padding)}: the kernel starts {_off(by)}"
         yield from _setting(spec, "padding", "F6", {f"{by:+d}": (moved, said)})
-    if any(rests):
-        for sign, way in ((1, "added to"), (-1, "taken from")):
-            moved = tuple(p + sign * r for p, r in zip(padding, rests, strict=True))
-            said = f"with the remainder of the stride, {said_numbers(rests)}, {way} the padding before"
-            yield from _setting(spec, "padding", "F1", {f"remainder{sign:+d}": (moved, said)})
-        whole = tuple(r // d for r, d in zip(rests, dilation, strict=True))
-        later = tuple(p - n * d for p, n, d in zip(padding, whole, dilation, strict=True))
-        said = (
-            f"with kernel entries that the remainder of the stride has room for, {said_numbers(whole)}, kept at the end"
-        )
-        yield from _setting(spec, "padding", "F1", {"remainder-taps": (later, said)})
+    yield from _remainders(spec, padding)
     if spec.groups > 1:
         said = "without groups, and the first group's w between all channels"
         yield Mistake("groups-tiled", "F5", said, "groups", _tiled, common=False)
@@ -96,6 +74,37 @@ def wrong_settings(spec: ConvSpec) -> Iterator[Mistake]:
             return replace(s, spec=replace(s.spec, padding_mode="zeros"))
 
         yield Mistake("mode-ignored", "F6", f"with zeros for the border: {spec.padding_mode} is ignored", "mode", zero)
+
+
+def _other_axes(spec: ConvSpec, what: str, values: Sizes) -> Iterator[Mistake]:
+    """The values of a setting on other axes than their own."""
+    told = {
+        "reversed": (values[::-1], f"with the {what} of its axes exchanged"),
+        "first": ((values[0],) * spec.dims, f"with the {what} of the first axis on every axis"),
+        "last": ((values[-1],) * spec.dims, f"with the {what} of the last axis on every axis"),
+    }
+    if spec.dims == 3:
+        for i, j in combinations(range(3), 2):
+            swapped = list(values)
+            swapped[i], swapped[j] = values[j], values[i]
+            axes = f"{AXIS_NAMES[3][i]} and {AXIS_NAMES[3][j]}"
+            told[f"swapped-{i}-{j}"] = (tuple(swapped), f"with the {what} of {axes} exchanged")
+    yield from _setting(spec, what, "F7", told, single=False)
+
+
+def _remainders(spec: ConvSpec, padding: Sizes) -> Iterator[Mistake]:
+    """The entries that no placement reaches, counted as padding or as kernel entries."""
+    rests = [0 if spec.transposed else (n + a + b - e) % s for n, (a, b), e, s in rows_of_axes(spec)]
+    if not any(rests):
+        return
+    for sign, way in ((1, "added to"), (-1, "taken from")):
+        moved = tuple(p + sign * r for p, r in zip(padding, rests, strict=True))
+        said = f"with the remainder of the stride, {said_numbers(rests)}, {way} the padding before"
+        yield from _setting(spec, "padding", "F1", {f"remainder{sign:+d}": (moved, said)})
+    whole = tuple(r // d for r, d in zip(rests, spec.dilation, strict=True))
+    later = tuple(p - n * d for p, n, d in zip(padding, whole, spec.dilation, strict=True))
+    said = f"with kernel entries that the remainder of the stride has room for, {said_numbers(whole)}, kept at the end"
+    yield from _setting(spec, "padding", "F1", {"remainder-taps": (later, said)})
 
 
 def _tiled(s: Setup) -> Setup:
