@@ -27,6 +27,7 @@ CHUNK = 2**20  # entries multiplied at a time: 8 MiB of float64, and large enoug
 DENSE = 1.2  # a grid of up to so many entries for each placement is faster than copies of what every tap meets, ...
 FEW_CHANNELS = 32  # ... but for so few channels, where a product for each tap is too small a one
 WIDEST = 8192  # rows of such copies; more would leave a chunk too few columns
+NARROW = 128  # columns up to which the transposed product is the faster one
 
 Index = tuple[slice | int, ...]
 ANY = (slice(None), slice(None), slice(None))  # every group, channel and sample
@@ -211,7 +212,10 @@ def _all_taps(part: Sides, total: Sides, axes: Axes, room: Tensor) -> None:
         if "placements" in total:
             total["placements"] += (w @ p).view(placements.shape)
     if "positions" in total:
-        torch.matmul(w.mT, q, out=p)
+        if q.shape[-1] <= NARROW:
+            p.copy_((q.mT @ w).mT)
+        else:
+            torch.matmul(w.mT, q, out=p)
         sums = [torch.zeros_like(row) for row in rows]
         for tap, placed, met in meetings:
             _met(sums, met).add_(by_tap[(*tap, *placed)])

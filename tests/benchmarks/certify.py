@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from layers import BATCH, RESNET_50, TINY
-from measure import THREADS, Aim, Outcome, Settings, compare, in_turns, timed
+from measure import THREADS, Aim, Outcome, Settings, compare, in_turns, measured_by, timed
 
 MEMORY = {"in_channels": 64, "out_channels": 64, "input_size": 112, "kernel_size": 3, "padding": 1, "batch_size": 8}
 SMALL = {"in_channels": 8, "out_channels": 8, "input_size": 14, "kernel_size": 3, "batch_size": 2}
@@ -160,5 +157,4 @@ def _layer(
 def _memory(settings: Settings) -> float:
     """How far a process's memory rises above the operands and the gradients, in largest operands of float64."""
     layer = MEMORY | ({"input_size": 56, "batch_size": 2} if settings.tiny else {})
-    child = [sys.executable, str(Path(__file__).with_name("certify_memory.py")), json.dumps(layer)]
-    return float(subprocess.run(child, check=True, stdout=subprocess.PIPE).stdout)
+    return float(measured_by("certify_memory.py", json.dumps(layer)))

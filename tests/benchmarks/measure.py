@@ -7,6 +7,7 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -74,6 +75,16 @@ def run_process(command: Sequence[str], environment: Mapping[str, str] = ENVIRON
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
     peak = usage.ru_maxrss * (1 if platform.system() == "Darwin" else 1024)
     return Run(seconds, usage.ru_utime + usage.ru_stime, peak)
+
+
+def measured_by(script: str, argument: str) -> Any:
+    """What a script of this folder prints as JSON, in a process that gives memory back as soon as it is free.
+
+    Its peak is then what was held at once; else it is also how the C library happens to keep what was freed.
+    """
+    child = [sys.executable, str(Path(__file__).with_name(script)), argument]
+    environment = {**ENVIRONMENT, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
+    return json.loads(subprocess.run(child, env=environment, check=True, stdout=subprocess.PIPE).stdout)
 
 
 def timed(function: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> Callable[[], float]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from measure import THREADS, Aim, Outcome, Settings, compare, in_turns, timed
+from measure import THREADS, Aim, Outcome, Settings, compare, in_turns, measured_by, timed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -34,7 +32,7 @@ def model(settings: Settings) -> Outcome:
         compare(f"every layer judged, beside the plain step in {dtype}", "s", samples["captured"], samples[dtype])
         for dtype in ("float64", "float32")
     ]
-    held = _memory(size)
+    held = measured_by("model_memory.py", str(size))
     return Outcome(
         f"forward and backward of ResNet-50 at {BATCH}x3x{size}x{size} in float32 with all 53 convolutions judged, "
         f"{THREADS} threads",
@@ -87,9 +85,3 @@ def captured(network: nn.Module, x: Tensor) -> Callable[[], None]:
         assert not layers.exit_code
 
     return run
-
-
-def _memory(size: int) -> dict[str, Any]:
-    child = [sys.executable, str(Path(__file__).with_name("model_memory.py")), str(size)]
-    found: dict[str, Any] = json.loads(subprocess.run(child, check=True, stdout=subprocess.PIPE).stdout)
-    return found

@@ -78,8 +78,10 @@ def way(request, monkeypatch):
     return request.param
 
 
+@pytest.mark.parametrize("narrow", [0, 10**6])
 @pytest.mark.parametrize("chunk", [1, 40, 2**21])
-def test_the_way_to_add_up_and_chunks_change_nothing(monkeypatch, way, chunk):
+def test_the_way_to_add_up_and_chunks_change_nothing(monkeypatch, way, chunk, narrow):
+    monkeypatch.setattr(module, "NARROW", narrow)
     expected = [autograd(spec, integer_operands(spec)).named() for spec in LAYERS]
     monkeypatch.setattr(module, "CHUNK", chunk)
     taken = dict.fromkeys(WAYS, 0)
