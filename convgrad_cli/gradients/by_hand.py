@@ -104,10 +104,10 @@ def _way(spec: ConvSpec, sides: Sides) -> tuple[Way, list[Chunk]]:
     # The other two ways multiply zeros as well, and 0 * inf would be NaN: such data go tap by tap.
     if prod(taps) == 1 or not all(map(is_finite, sides.values())):
         return _tap_by_tap, chunks
-    if a > FEW_CHANNELS and _is_dense(chunks[0][1]):
-        return _on_a_grid, chunks
-    rows = a * prod(taps)
-    return (_all_taps, list(_chunks(spec, groups * (b + rows)))) if rows <= WIDEST else (_tap_by_tap, chunks)
+    rows, dense = a * prod(taps), _is_dense(chunks[0][1])
+    if rows <= WIDEST and (a <= FEW_CHANNELS or not dense):
+        return _all_taps, list(_chunks(spec, groups * (b + rows)))
+    return _on_a_grid if dense else _tap_by_tap, chunks
 
 
 def _add_all(
