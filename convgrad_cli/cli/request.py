@@ -64,7 +64,7 @@ def read_problem(
 def read_captured(
     layer: LayerOptions, numbers: NumberOptions, settings: Mapping[str, Any], sources: Mapping[str, Source]
 ) -> Problem:
-    """The Problem of a captured layer; numbers that are typed as well take the place of its own."""
+    """The Problem of a captured layer; numbers that are typed as well take the place of its own, and of gradients."""
     if settings:
         option = "layer" if layer.layer is not None else SIZES.get(first := next(iter(settings)), first)
         raise SpecError(f"--capture already says the layer; drop --{option.replace('_', '-')}")
@@ -79,7 +79,9 @@ def read_captured(
         loss=numbers.loss,
     )
     note = f"{safe(str(layer.capture))} is the layer {safe(captured.name)} of a model"
-    return replace(problem, notes=(note, *problem.notes))
+    if sources or numbers.loss is not None or problem.dtype != captured.operands["input"].dtype:
+        return replace(problem, notes=(note, *problem.notes))
+    return replace(problem, left=captured.left, notes=(f"{note}, with the gradients that it left", *problem.notes))
 
 
 def read_settings(layer: LayerOptions) -> dict[str, Any]:

@@ -34,6 +34,8 @@ def capture(model: torch.nn.Module, *, arithmetic: str = "direct", save: str | N
     >>> layers["Conv2d"].verdict
     'PASS'
     """
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(f"capture takes a torch.nn.Module, not {type(model).__name__}")
     layers = Layers(model, arithmetic, save)
     if save is not None:
         os.makedirs(save, exist_ok=True)

@@ -17,6 +17,7 @@ from convgrad_cli.commands.targets import make_target
 from convgrad_cli.commands.verdicts import describe_check, tables_of
 from convgrad_cli.errors import ConvGradError
 from convgrad_cli.findings import Check
+from convgrad_cli.gradients.saved import saved_target
 from convgrad_cli.gradients.target import Target
 from convgrad_cli.report import Report
 from convgrad_cli.tensors.operands import Operands
@@ -87,7 +88,7 @@ def check_problem(
     hint = choose_hint(hint)
     operands = make_operands(problem)
     _require_finite(operands)
-    target = make_target(problem, asked)
+    target = _left(problem, asked, operands, arithmetic) or make_target(problem, asked)
     if problem.second_order:
         return _check_second(problem, operands, target, arithmetic, names, progress)
     try:
@@ -107,6 +108,15 @@ def check_problem(
     check = graded_check(replace(check, diagnosis=told), graded)
     notes = (sweep_note(problem.spec, graded),) if sweep else ()
     return hinted(_report(replace(problem, notes=(*problem.notes, *notes)), operands, target, check, found), hint)
+
+
+def _left(problem: Problem, asked: TargetOptions, operands: Operands, arithmetic: str) -> Target | None:
+    """The gradients that a model left, where nothing else is asked for and they are wrong: torch may do better here."""
+    if not problem.left or problem.second_order or asked != TargetOptions():
+        return None
+    left = saved_target(problem.left)
+    found = examine(problem.spec, operands, left, arithmetic, (), problem.seed)
+    return left if found.verdict in ("FAIL", "SUSPECT") else None
 
 
 def _check_second(

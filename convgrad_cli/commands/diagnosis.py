@@ -20,7 +20,7 @@ from convgrad_cli.verdict.diagnose import Graded
 from convgrad_cli.verdict.pattern import pattern
 
 CONCEPTS = {
-    "F0": "which entries take part in the sum, and for which entry",
+    "F0": "which entries take part in the sum, for which entry, and that nothing more is done to it",
     "F1": "what the floor in the output size leaves over: rows that the last placement does not reach",
     "F2": "how the stride spreads the placements: position = placement * stride + tap * dilation - padding",
     "F3": "stride moves the kernel, dilation spreads its taps; they are not the same",

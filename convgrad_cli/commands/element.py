@@ -10,16 +10,14 @@ from math import prod
 import torch
 
 from convgrad_cli.commands.describe import element, plain_number, slice_lines, tensor_data
-from convgrad_cli.commands.inspect import operands_by_name, setting
+from convgrad_cli.commands.inspect import autograd_of, operands_by_name, setting
 from convgrad_cli.commands.nonfinite import element_nonfinite
 from convgrad_cli.geometry.axis import Span
 from convgrad_cli.geometry.derivation import formula
 from convgrad_cli.geometry.formula import LETTERS, Factor, Formula
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.gradients import by_hand
-from convgrad_cli.gradients.autograd import autograd as run_autograd
 from convgrad_cli.report import Comparison, Element, Passage, Picture, Report, Table
-from convgrad_cli.tensors.operands import Operands
 from convgrad_cli.tensors.problem import Problem, make_operands, run_device
 from convgrad_cli.verdict.bounds import direct_bound
 from convgrad_cli.verdict.judge import compare
@@ -41,7 +39,8 @@ def element_story(problem: Problem, operand: str, index: tuple[int, ...], *, aut
     operands = make_operands(problem, gradients=whole)
     letters = operands.letters(spec)
     value = by_hand.element(found, letters)
-    judged = _autograd_value(spec, operands, operand, index, found, value, device) if whole else None
+    torchs = autograd_of(problem, operands, device).named()[operand][index] if whole else None
+    judged = None if torchs is None else _judged(torchs, operands.map(torch.abs).letters(spec), found, value)
     made = element(spec, operand, index, operands, letters, {})
     values = {"by_hand": value} if judged is None else {"autograd": judged[0], "by_hand": value}
     difference, bound = (None, None) if judged is None else judged[1:]
@@ -173,18 +172,11 @@ def _term_by_term(found: Formula, letters: Mapping[str, torch.Tensor]) -> Passag
     return Passage("Term by term", rows=tuple(rows))
 
 
-def _autograd_value(
-    spec: ConvSpec,
-    operands: Operands,
-    operand: str,
-    index: tuple[int, ...],
-    found: Formula,
-    value: float,
-    device: torch.device,
+def _judged(
+    actual: torch.Tensor, absolute: dict[str, torch.Tensor], found: Formula, value: float
 ) -> tuple[float, float, float]:
     """Autograd's number for the element, its difference from `value`, and the bound D1 on that."""
-    actual = run_autograd(spec, operands.map(lambda t: t.to(device))).named()[operand][index].cpu()
-    magnitude = by_hand.element(found, operands.map(torch.abs).letters(spec))
+    magnitude = by_hand.element(found, absolute)
     count, size, exact = (torch.tensor(float(v), dtype=torch.float64) for v in (found.count, magnitude, value))
     judged = compare(actual, exact, direct_bound(count, size, exact, actual.dtype))
     return plain_number(actual), float(judged.difference), float(judged.bound)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -13,11 +13,14 @@ from convgrad_cli import __version__
 from convgrad_cli.commands.arguments import problem_from
 from convgrad_cli.commands.describe import element, plain_number, tensor_data
 from convgrad_cli.commands.nonfinite import nonfinite
+from convgrad_cli.errors import SourceError
 from convgrad_cli.geometry.derivation import require_tellable
 from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.geometry.spec import ConvSpec
+from convgrad_cli.geometry.validation import by_x
 from convgrad_cli.gradients.autograd import autograd
 from convgrad_cli.gradients.gradients import Gradients
+from convgrad_cli.gradients.saved import saved_target
 from convgrad_cli.gradients.second_order import Part, by_parts, parts
 from convgrad_cli.report import Comparison, Lazy, Report, Table
 from convgrad_cli.tensors.index import index_at
@@ -52,7 +55,7 @@ def inspect_problem(problem: Problem, progress: Callable[[float], None] | None =
     spec = problem.spec
     tell = progress or (lambda share: None)
     tell(0)
-    torchs = _to_cpu(autograd(spec, operands.map(lambda t: t.to(device))))
+    torchs = autograd_of(problem, operands, device)
     tell(1 / 3)
     found = parts(spec, operands)
     exact = by_parts(found, lambda s: tell((1 + s) / 3))
@@ -79,6 +82,16 @@ def inspect_problem(problem: Problem, progress: Callable[[float], None] | None =
         # Entries of the second order come from sums of two kinds, whose terms are not told apart.
         nonfinite=None if problem.second_order else nonfinite(spec, operands, torchs.named(), problem.sources),
     )
+
+
+def autograd_of(problem: Problem, operands: Operands, device: torch.device) -> Gradients:
+    """What autograd gives on `device`, on the CPU; gradients that a model left for these numbers are that already."""
+    found = _to_cpu(autograd(problem.spec, operands.map(lambda t: t.to(device))))
+    left = saved_target(problem.left).run(problem.spec, operands)
+    for name, shape in left.misshapen.items():
+        expected = by_x(problem.spec.shape_of(name))
+        raise SourceError(f"{problem.left[name].where} has shape {by_x(shape)}; this layer's grad_{name} is {expected}")
+    return replace(found, **left.gradients.named())
 
 
 def changed(problem: Problem, spec: ConvSpec, changes: Mapping[str, Any]) -> Problem:

@@ -67,7 +67,9 @@ def layer_problem(asked: ModelOptions, progress: Callable[[float], None] | None 
             raise ConvGradError(f"--layer {safe(str(asked.layer))!r} is no layer with gradients of this model; {hint}")
         captured = read_capture(os.path.join(folder, found[0]))
     problem = make_problem(captured.settings, captured.operands, device=asked.device, seed=asked.seed)
-    return replace(problem, notes=(f"layer {safe(captured.name)} of {facts['ran']}", *problem.notes))
+    note = f"layer {safe(captured.name)} of {facts['ran']}, with the gradients that it left"
+    left = {name: replace(numbers, where="the model") for name, numbers in captured.left.items()}
+    return replace(problem, left=left, notes=(note, *problem.notes))
 
 
 def _run(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import fields
 from typing import Any
 
 from convgrad_cli.commands.arguments import as_source
 from convgrad_cli.commands.target_options import TargetOptions, check_options, check_second_order
 from convgrad_cli.errors import ConvGradError
+from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.gradients.autograd import Flags, TorchTarget
 from convgrad_cli.gradients.command import command_target
 from convgrad_cli.gradients.foreign import function_target, local_target
@@ -36,7 +38,9 @@ def make_target(problem: Problem, asked: TargetOptions) -> Target:
     if asked.target is None and asked.forward is None:
         names = ("input", "weight", "bias")
         given = {name: getattr(asked, f"grad_{name}") for name in names}
-        return saved_target({n: _numbers(f"grad_{n}", value) for n, value in given.items() if value is not None})
+        saved = {n: _numbers(f"grad_{n}", value) for n, value in given.items() if value is not None}
+        _require_operands(problem, saved)
+        return saved_target(saved)
     return _function(asked, str(run_device(problem)), "double_backward" if problem.second_order else "backward")
 
 
@@ -51,6 +55,16 @@ def _function(asked: TargetOptions, device: str, backward: str) -> Target:
         "device": device,
     }
     return function_target(code, timeout=asked.timeout, **how) if isinstance(code, str) else local_target(code, **how)
+
+
+def _require_operands(problem: Problem, saved: Collection[str]) -> None:
+    """Saved gradients belong to numbers that someone has; random ones in their place would make right ones wrong."""
+    for name, other in (("weight", "input"), ("input", "weight")):
+        if name in saved and other not in problem.sources:
+            raise ConvGradError(
+                f"--grad-{name} is right or wrong for the {LETTERS[other]} that it was computed with; give that as "
+                f"--{LETTERS[other]}, and --g where the loss is not y.sum()"
+            )
 
 
 def _numbers(name: str, value: Any) -> Numbers:

@@ -176,7 +176,7 @@ class Capture(TorchFunctionMode):
         if self._without:
             self.notes.append(
                 f"{_listed(self._without)}: not judged, as nothing asks for a gradient there: frozen, under no_grad, "
-                "or inside an autograd.Function"
+                "inside an autograd.Function, or checkpointed with use_reentrant=True"
             )
         ran = {name.partition("#")[0] for name in self._runs}
         layers = [(name or type(m).__name__) for m, name in self._names.items() if isinstance(m, CONVOLUTIONS)]

@@ -29,11 +29,15 @@ NAMING = "._#-"  # what a file may be called beside letters and digits
 
 @dataclass(frozen=True)
 class Captured:
-    """What a capture says: the layer's name in its model, the keywords of `make_spec`, and its operands."""
+    """What a capture says: the layer's name in its model, the keywords of `make_spec`, and its operands.
+
+    `left` are the gradients that autograd left in the model, by operand; those that nobody asked for are missing.
+    """
 
     name: str
     settings: dict[str, Any]
     operands: dict[str, Numbers]
+    left: dict[str, Numbers]
 
 
 def read_capture(path: str) -> Captured:
@@ -42,9 +46,10 @@ def read_capture(path: str) -> Captured:
     weight = read_file(path, "weight") if path.lower().endswith(SUFFIX) else None
     if weight is None:
         raise SourceError(f"{where} is no capture; those end in {SUFFIX} and are written by convgrad model --save")
-    name, settings = _metadata(path, where)
+    name, settings, left = _metadata(path, where)
     names = [name for name in OPERANDS if name != "bias" or settings["bias"]]
-    return Captured(name, settings, {n: weight if n == "weight" else read_file(path, n) for n in names})
+    operands = {n: weight if n == "weight" else read_file(path, n) for n in names}
+    return Captured(name, settings, operands, {n: read_file(path, f"grad_{n}") for n in left})
 
 
 def write_capture(folder: str, name: str, spec: ConvSpec, tensors: Mapping[str, Tensor]) -> str:
@@ -70,19 +75,21 @@ def write_capture(folder: str, name: str, spec: ConvSpec, tensors: Mapping[str, 
     return str(path)
 
 
-def _metadata(path: str, where: str) -> tuple[str, dict[str, Any]]:
-    """The name and the settings, once a layer can have them."""
+def _metadata(path: str, where: str) -> tuple[str, dict[str, Any], list[str]]:
+    """The name and the settings, once a layer can have them, and of which operands there are gradients."""
     from safetensors import safe_open
 
     with safe_open(path, framework="np") as opened:
         text = (opened.metadata() or {}).get("convgrad")
+        keys = set(opened.keys())
     try:
         said = json.loads(text or "")
         if said["schema"] != SCHEMA:
             raise ValueError
         settings = {field.name: said["layer"][field.name] for field in fields(ConvSpec)}
         make_spec(**settings, dims=len(settings["kernel_size"]))
-        return str(said["name"]), {**settings, "dims": len(settings["kernel_size"])}
+        left = [name for name in ("input", "weight", "bias") if f"grad_{name}" in keys]
+        return str(said["name"]), {**settings, "dims": len(settings["kernel_size"])}, left
     except SpecError as error:
         raise SourceError(f"{where} is a capture of a layer that can't be: {error}") from None
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,8 @@ _WIDTHS = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 class Problem:
     """One layer with its sources; `loss` is the expression whose gradients are taken.
 
-    With `second_order` it is the gradients of these gradients, by the cotangents among the sources.
+    With `second_order` it is the gradients of these gradients, by the cotangents among the sources. `left` are those
+    that a model left for a captured layer, by operand; they stand for what torch computes.
     """
 
     spec: ConvSpec
@@ -43,6 +44,7 @@ class Problem:
     loss: str
     notes: tuple[str, ...]
     second_order: bool = False
+    left: Mapping[str, Numbers] = field(default_factory=dict)
 
 
 def make_problem(

@@ -19,7 +19,7 @@ from convgrad_cli.verdict.fits import fitting
 from convgrad_cli.verdict.layers import classes
 from convgrad_cli.verdict.readout import NotRead, Recovered, recover
 from convgrad_cli.verdict.shrink import boundary, same_fault, shrunk, simplest_fills, studied
-from convgrad_cli.verdict.signature import is_small
+from convgrad_cli.verdict.signature import NO_ARITHMETIC, is_small
 
 HARDLY = 1 / 32  # of the largest element: an error that rounding can explain, and hardly a wrong term
 GROWS = 1e-3  # of the largest element: what a large sum below loses of it
@@ -197,7 +197,8 @@ def _other_faults(found: Examination) -> Iterable[Named]:
     for one in found.judged:
         wrong = any(found.probe.name == "logic" and not is_small(found) for found in one.differences)
         if one.verdict == "FAIL" and not wrong:  # on integers, where no arithmetic differs
-            yield Named(one.operand, ("F14",), one.reason, equals=False)
+            kind = "F0" if one.reason.startswith(NO_ARITHMETIC) else "F14"
+            yield Named(one.operand, (kind,), one.reason, equals=False)
     failed = {one.operand for one in found.judged if one.verdict == "FAIL"}
     shown: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for tried in found.conditions:

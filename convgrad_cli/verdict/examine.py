@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.gradients.target import Answer, Target, TargetError
-from convgrad_cli.tensors.operands import Operands
+from convgrad_cli.tensors.operands import Operands, Tensor
 from convgrad_cli.verdict.bounds import ARITHMETICS, Arithmetic
 from convgrad_cli.verdict.certify import Certificate
 from convgrad_cli.verdict.conditions import Trial, Tried
@@ -24,6 +24,7 @@ from convgrad_cli.verdict.probing import Probing, misshapen, probes_for
 from convgrad_cli.verdict.reference import references
 from convgrad_cli.verdict.signature import outside, signature
 
+FEW = 10  # a wrong element in so many, or fewer, may be wrong alone
 SEVERITY = ("FAIL", "ERROR", "SUSPECT", "MISTRUSTED", "PASS")
 Tell = Callable[[float], None]
 
@@ -122,6 +123,8 @@ def _judge(
     wrong, narrowest = certificate.wrong(declared), certificate.narrowest()
     if failed or len(wrong) or name in answer.missing:
         mask = certificate.mask(declared) if len(wrong) or not failed else failed[0].wrong
+        if not probed and not _is_everywhere(certificate, mask):
+            narrowest = ""
         absent = next((f"on other numbers {one.absent}" for one in failed if one.absent), "")
         reason = absent or unsteady
         if not reason and failed:
@@ -143,6 +146,14 @@ def _judge(
     elif not probed and certificate.is_zero:
         verdict, reason = "MISTRUSTED", "the test could not have failed: every number is 0"
     return Judged(name, declared.name, verdict, reason, probed, certificate, narrowest, reading)
+
+
+def _is_everywhere(certificate: Certificate, wrong: Tensor) -> bool:
+    """Whether the elements that are not wrong have too large errors as well, as those of an arithmetic have."""
+    if FEW * int(wrong.sum()) >= wrong.numel():
+        return True
+    others = read_precision(certificate, apart=wrong)
+    return others is not None and others.suspicious
 
 
 def _explains(declared: Arithmetic) -> bool:

@@ -45,12 +45,17 @@ class Reading:
         return f"{said}; they read as operands of about {self.bits:.1f} bits" + (f", as in {name}" if name else "")
 
 
-def read_precision(case: Certificate) -> Reading | None:
-    """The reading of a part of the tensor; None where errors can't be read, as on data whose mean is not 0."""
+def read_precision(case: Certificate, apart: Tensor | None = None) -> Reading | None:
+    """The reading of a part of the tensor; None where errors can't be read, as on data whose mean is not 0.
+
+    `apart`: elements that are left out.
+    """
     where, squares, count = _part(case)
     total, error = case.exact[where].flatten(), case.error_of(where).flatten()
     spread, accumulate = squares.sqrt(), ACCUMULATE.get(case.dtype, case.dtype)
     fit = (squares > 0) & error.isfinite() & (total.abs() <= CENTRED * spread)
+    if apart is not None:
+        fit &= ~apart[where].flatten()
     # Among subnormal numbers errors say nothing of digits.
     fit &= spread * ROUNDOFF[case.dtype] > count * UNDERFLOW[accumulate] + UNDERFLOW[case.dtype]
     if int(fit.sum()) < max(4, len(fit) / 2):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import floor, log2
+from math import floor, frexp, log2
 from statistics import median
 
 import torch
@@ -21,6 +21,8 @@ FORMATS = {11: "TF32", 10: "TF32", 8: "bfloat16", 7: "bfloat16"}
 DECLARED = {"TF32": "tf32", "bfloat16": "bf16"}
 PLAIN = 2.0**-20  # beyond what products of tiny numbers come to
 RESULTS = {8: "bfloat16", 11: "float16", 24: "float32"}
+CLIPPED, ADDED = "clipped", "a constant added"
+NO_ARITHMETIC = (CLIPPED, ADDED)  # what sentences begin with that tell of something done to right results
 
 
 def signature(
@@ -28,12 +30,18 @@ def signature(
 ) -> str:
     """One sentence on a wrong tensor from the probes that it `failed`; `narrowest` explains it on the real data."""
     logic = next((one for one in failed if one.probe.name == "logic"), None)
+    limit = _clipped(failed)
+    if narrowest and limit:  # it was right on the real data
+        return f"{CLIPPED}: results beyond {limit:.9g} come back as {limit:.9g}"
     digits = [one for one in failed if one.probe.name in ("digits", "impulse")]
     if logic is not None and not is_small(logic):
         return f"the formula is wrong: {_share(logic)} differ on exact integers"
     # The more zeros a right answer has, the clearer a leak shows how far it goes.
     leaking = max((one for one in failed if _leaks(one)), key=lambda one: int((one.expected == 0).sum()), default=None)
     if leaking is not None:
+        out = leaking.actual.double()[leaking.expected == 0]
+        if bool((out == out[0]).all()):
+            return f"{ADDED}: {float(out[0]):.3g} comes out wherever every term is 0"
         return _transform(spec, operand, leaking)
     integers = next((one for one in failed if one.probe.name in ("logic", "sums") and _is_slight(one)), None)
     if integers is not None and (logic is not None or digits):
@@ -87,6 +95,18 @@ def _rounded(operand: str, failed: Sequence[Difference], narrowest: str, declare
     said = f"operands are rounded: about {kept} bits of them come back{', as in ' if name else ''}{name}"
     fits = narrowest and name and DECLARED[name] != declared
     return f"{said}; --arithmetic {DECLARED[name]} would explain it" if fits else said
+
+
+def _clipped(failed: Sequence[Difference]) -> float:
+    """The largest magnitude that comes back, where all that is wrong should be larger; else 0.
+
+    No power of 2: that is where sums stick to which a narrow accumulator can add no more.
+    """
+    actual, expected = (torch.cat([getattr(f, n).double()[f.wrong] for f in failed]) for n in ("actual", "expected"))
+    limit = float(actual.abs().max())
+    if len(actual) < SEVERAL or bool((actual.abs() != limit).any()) or bool((actual.sign() != expected.sign()).any()):
+        return 0.0
+    return limit if bool((expected.abs() > limit).all()) and frexp(limit)[0] != 0.5 else 0.0
 
 
 def _has_bits(numbers: Tensor, count: int) -> bool:

@@ -56,6 +56,37 @@ def test_the_gradients_of_a_capture_can_be_judged_themselves(folder, tmp_path):
     assert (done.status, json.loads(done.out)["check"]["verdicts"][0]["wrong"]) == (1, 1)
 
 
+def test_what_the_model_left_is_what_is_shown_and_judged(folder, tmp_path):
+    tensors, path = load_file(folder / "grouped.safetensors"), str(tmp_path / "wrong.safetensors")
+    with safe_open(folder / "grouped.safetensors", "pt") as opened:
+        metadata = opened.metadata()
+    tensors["grad_weight"] = tensors["grad_weight"] * 1.01
+    save_file(tensors, path, metadata)
+    shown = call("inspect", "--capture", path)
+    assert (shown.status, "of 72 elements of grad_weight; the worst" in shown.out) == (1, True)
+    told = call("explain", "--capture", path, "--at", "weight:1,0,0,1", "-f", "json")
+    [element] = json.loads(told.out)["elements"]
+    assert (told.status, element["agrees"]) == (1, False)
+    assert element["values"]["autograd"] == pytest.approx(float(tensors["grad_weight"][1, 0, 0, 1]))
+    checked = call("check", "--capture", path, "-f", "json")
+    target = json.loads(checked.out)["check"]["target"]
+    assert (checked.status, target) == (1, "saved grad_input and grad_weight and grad_bias")
+    # Asked about torch itself, under a flag, or about other numbers, they have no say.
+    assert call("check", "--capture", path, "--no-mkldnn", "--conditions", "none").status == 0
+    assert call("inspect", "--capture", path, "--w", "ones").status == 0
+
+
+def test_gradients_of_another_shape_make_no_capture(folder, tmp_path):
+    tensors = load_file(folder / "grouped.safetensors")
+    with safe_open(folder / "grouped.safetensors", "pt") as opened:
+        metadata = opened.metadata()
+    save_file({**tensors, "grad_weight": tensors["grad_bias"].clone()}, tmp_path / "odd.safetensors", metadata)
+    done = call("inspect", "--capture", str(tmp_path / "odd.safetensors"))
+    assert (done.status, done.out) == (2, "")
+    assert done.err.endswith("odd.safetensors::grad_weight has shape 6; this layer's grad_weight is 6x2x3x2\n")
+    assert call("check", "--capture", str(tmp_path / "odd.safetensors")).status == 1
+
+
 def test_numbers_of_ones_own_take_the_place_of_captured_ones(folder):
     path = str(folder / "first.safetensors")
     document = call("inspect", "--capture", path, "--loss", "sum", "-f", "json", "--only", "grad_bias").json()

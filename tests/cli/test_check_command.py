@@ -281,6 +281,16 @@ def test_a_wrong_request_is_refused_without_torch(folder, arguments, said):
         (("mine.py::backward", "--scalars", "--stride", "1x2"), "stride (1, 2) is no single number"),
         (("--grad-weight", "ones"), "--grad-weight takes saved numbers, no fill; name a file"),
         (("--grad-weight", "nosuch.npy"), "nosuch.npy does not exist"),
+        (
+            ("--grad-weight", "wrong.npy"),
+            "--grad-weight is right or wrong for the x that it was computed with; give that as --x, and --g where the "
+            "loss is not y.sum()",
+        ),
+        (
+            ("--grad-input", "wrong.npy", "--x", "ones"),
+            "--grad-input is right or wrong for the w that it was computed with; give that as --w, and --g where the "
+            "loss is not y.sum()",
+        ),
         (("--x", "1 nan; 2 3", "--kernel", "1"), "x has NaN or infinities (x[0,0,0,1]), which no bound can judge"),
     ],
 )

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from models.networks import Shared, Small
 from torch import nn
 
+from convgrad_cli import capture
 from convgrad_cli.gradients.autograd import autograd
 from convgrad_cli.models.capture import Capture
 from convgrad_cli.models.use import Use
@@ -98,7 +99,8 @@ def test_what_is_frozen_has_no_gradient_and_the_rest_has():
         "up": ["weight", "input", "bias"],
     }
     assert notes == [
-        "first: not judged, as nothing asks for a gradient there: frozen, under no_grad, or inside an autograd.Function"
+        "first: not judged, as nothing asks for a gradient there: frozen, under no_grad, "
+        "inside an autograd.Function, or checkpointed with use_reentrant=True"
     ]
 
 
@@ -311,3 +313,8 @@ def test_what_cannot_be_watched_is_said_and_what_is_compiled_runs_as_it_is():
         "compiled ran without torch.compile, behind which no layer can be seen",
         "scripted: TorchScript, whose layers can't be seen; not judged",
     ]
+
+
+def test_only_a_module_can_be_captured():
+    with pytest.raises(TypeError, match=r"^capture takes a torch\.nn\.Module, not int$"), capture(3):
+        pass

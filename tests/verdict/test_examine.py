@@ -37,6 +37,34 @@ def changed(**changes):
     return Wrapped(change)
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda t: t.clamp(-1e5, 1e5), "clipped: results beyond 100000 come back as 100000"),
+        (lambda t: t + 1e-12, "a constant added: 1e-12 comes out wherever every term is 0"),
+    ],
+)
+def test_what_is_done_to_right_results_is_no_arithmetic(change, reason):
+    found = verdict_on(changed(input=change))
+    assert (found.verdict, one(found, "input").reason) == ("FAIL", reason)
+
+
+def test_a_single_wrong_element_is_no_arithmetic():
+    def off(t):
+        t = t.clone()
+        t[0, 0, 0, 0] *= 1.0001
+        return t
+
+    def noisy(t):
+        return (t.double() * (1 + 1e-4 * torch.rand(t.shape, generator=torch.Generator().manual_seed(0)))).float()
+
+    found = verdict_on(replace(changed(weight=off), callable=False))
+    judged = one(found, "weight")
+    assert (judged.verdict, judged.narrowest) == ("FAIL", "")
+    rounded = verdict_on(replace(changed(weight=noisy), callable=False))
+    assert one(rounded, "weight").narrowest == "tf32"
+
+
 def one(found, name):
     return next(judged for judged in found.judged if judged.operand == name)
 
