@@ -66,7 +66,7 @@ def test_sixteen_bit_sums_are_recognised(monkeypatch):
 def test_explain_one_element_runs_no_gradient_of_a_large_layer(monkeypatch):
     from convgrad_cli.commands import element
 
-    monkeypatch.setattr(element, "run_autograd", lambda *_: pytest.fail("autograd was run"))
+    monkeypatch.setattr(element, "autograd_of", lambda *_: pytest.fail("autograd was run"))
     monkeypatch.setattr(element.by_hand, "by_hand", lambda *_: pytest.fail("the whole gradient was computed"))
     x = torch.randn(4, 64, 56, 56, generator=torch.Generator().manual_seed(0))
     report = convgrad_cli.explain("Conv2d(64, 64, 3)", input=x, at="weight:5,7,0,1")
