@@ -184,7 +184,7 @@ def test_one_element_of_a_huge_layer_costs_its_own_terms_only(monkeypatch):
     def never(*_, **__):
         raise AssertionError("a full gradient was computed")
 
-    import convgrad_cli.commands.element as command
+    import convgrad_cli.commands.inspect as command
 
     whole = autograd.autograd, by_hand.by_hand
     for module in (autograd, by_hand, command):
