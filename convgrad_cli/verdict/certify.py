@@ -58,6 +58,7 @@ class Certificate:
         self.dtype = operands.input.dtype
         self._wrong: dict[str, Tensor] = {}
         self._bounds: dict[str, Bound] = {}
+        self._candidates = torch.zeros(0, dtype=torch.long)  # for the largest error: one of each block
         self._whole = None if reference.magnitude is None else reference.magnitude.flatten()
         self._terms = term_counts(spec, operand).flatten()  # they repeat along the tensor
         low = None if reference.low is None else reference.low.flatten()
@@ -79,7 +80,7 @@ class Certificate:
         """The first arithmetic under which no element is wrong; "" if there is none."""
         for arithmetic in arithmetics_of(self.dtype):
             # Sums are hardly ever rounded once, which the first elements tell.
-            if arithmetic.name == "exact" and any(True for _ in self._blocks(arithmetic, 1, BLOCK // 16)):
+            if arithmetic.name == "exact" and any(len(found) for found, _ in self._blocks(arithmetic, 1, BLOCK // 16)):
                 continue
             if not len(self.wrong(arithmetic)):
                 return arithmetic.name
@@ -123,6 +124,10 @@ class Certificate:
     def _largest_errors(self, count: int) -> Tensor:
         """Flat indices of the largest errors where none is wrong, a block at a time: an infinity is then right."""
         actual, exact, low = self._flat
+        if count == 1 and len(self._candidates):
+            error = self._error(self._candidates)
+            if bool(error.isfinite().all()):
+                return self._candidates[_largest(error, 1)]
         sizes, places = [], []
         for top in range(0, len(exact), BLOCK):
             here = slice(top, top + BLOCK)
@@ -133,8 +138,8 @@ class Certificate:
         return torch.cat(places)[_largest(torch.cat(sizes), count)]
 
     def _find_wrong(self, arithmetic: Arithmetic) -> Tensor:
-        found = torch.cat([torch.zeros(0, dtype=torch.long), *self._blocks(arithmetic, -1)])
-        added = 0
+        beyond, largest = zip(*self._blocks(arithmetic, -1), strict=True)
+        found, self._candidates, added = torch.cat(beyond), torch.tensor(largest), 0
         for least in TERMS:
             count = min(TERMS[-1], max(least, AT_ONCE // max(1, len(found))))
             # For more the whole magnitude is cheaper.
@@ -150,10 +155,10 @@ class Certificate:
             wrong[place] = self._is_wrong(int(found[place]), arithmetic)
         return found[wrong]
 
-    def _blocks(self, arithmetic: Arithmetic, sign: int, block: int = BLOCK) -> Iterator[Tensor]:
+    def _blocks(self, arithmetic: Arithmetic, sign: int, block: int = BLOCK) -> Iterator[tuple[Tensor, int]]:
         """Flat indices, block by block, of elements beyond their bounds as far as |exact| alone gives them.
 
-        With sign -1 some may be among them that are within.
+        With sign -1 some may be among them that are within. And that of the largest error, as near as float32 tells it.
         """
         actual, exact, low = self._flat
         bound = self._bound(arithmetic)
@@ -164,18 +169,18 @@ class Certificate:
         constant = bound.constant + sign * self.reference.underflow
         if len(self._terms) > 1:
             factor, constant = (part.repeat(size // len(self._terms)) for part in (factor, constant))
-        look: Callable[..., Tensor] = _room
+        look: Callable[..., tuple[Tensor, Tensor]] = _room
         if sign < 0 and low is None and actual.dtype == torch.float32:
             factor = (factor * (1 - 2.0**-20) - 2.0**-23).float().clamp_(min=0)
             look = _room_in_float32
         for top in range(0, len(exact), size):
             here = slice(top, top + size)
             count = len(exact[here])
-            room = look(actual[here], exact[here], None if low is None else low[here], factor[:count], constant[:count])
-            # NumPy takes a third of the time of torch for both steps. What is no number is beyond.
+            off = None if low is None else low[here]
+            room, error = look(actual[here], exact[here], off, factor[:count], constant[:count])
+            # NumPy takes a third of the time of torch for these steps. What is no number is beyond.
             found = numpy.flatnonzero(~(room.numpy() >= 0))
-            if len(found):
-                yield torch.from_numpy(found + top)
+            yield torch.from_numpy(found + top), int(error.numpy().argmax()) + top
 
     def _beyond(self, arithmetic: Arithmetic, flat: Tensor, size: Tensor, sign: int) -> Tensor:
         """Which elements are beyond their bounds, less or plus what the reference may be off; `size`: at most S."""
@@ -240,16 +245,19 @@ def _distance(actual: Tensor, exact: Tensor, low: Tensor | None) -> Tensor:
     return (error if low is None else error.sub_(low)).abs_()
 
 
-def _room(actual: Tensor, exact: Tensor, low: Tensor | None, factor: Tensor, constant: Tensor) -> Tensor:
-    """How far |actual - exact| is within factor * |exact| + constant; less than 0 is beyond."""
-    return exact.abs().mul_(factor).add_(constant).sub_(_distance(actual, exact, low))
+def _room(actual: Tensor, exact: Tensor, low: Tensor | None, factor: Tensor, constant: Tensor) -> tuple[Tensor, Tensor]:
+    """How far |actual - exact| is within factor * |exact| + constant, where less than 0 is beyond; and that error."""
+    error = _distance(actual, exact, low)
+    return exact.abs().mul_(factor).add_(constant).sub_(error), error
 
 
-def _room_in_float32(actual: Tensor, exact: Tensor, low: None, factor: Tensor, constant: Tensor) -> Tensor:
+def _room_in_float32(
+    actual: Tensor, exact: Tensor, low: None, factor: Tensor, constant: Tensor
+) -> tuple[Tensor, Tensor]:
     """The same in half the time, with a `factor` that leaves room for rounding `exact` and for what is computed here.
 
     Where `exact` is so small that rounding it is no longer a matter of its last bits, the constant left out is larger.
     """
     near = exact.float()
     error = (actual - near).abs_()
-    return near.abs_().mul_(factor).sub_(error)
+    return near.abs_().mul_(factor).sub_(error), error

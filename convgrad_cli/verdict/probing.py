@@ -122,7 +122,9 @@ class Probing:
 
     def _count(self, kind: str, name: str, asked: Tensor) -> None:
         """Notes that a probe called `kind` asked for the elements that are not 0."""
-        count, shape, counts = int(asked.count_nonzero()), self.spec.shape_of(name), term_counts(self.spec, name)
+        # Sums of positive integers have no 0 among them, which is seen in a tenth of the time.
+        count = asked.numel() if bool(asked.min() > 0) else int(asked.count_nonzero())
+        shape, counts = self.spec.shape_of(name), term_counts(self.spec, name)
         self._asked[kind, name] += count
         if name in self._powerful:
             return

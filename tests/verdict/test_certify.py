@@ -138,3 +138,26 @@ def test_float64_is_judged_as_far_as_its_range_goes(powers):
         off = 2.0**-20 * right.exact.abs() + 1000 * 5e-324
         wrong = certificate(spec, operands, name, actual + off)
         assert len(wrong.wrong(DIRECT)) == actual.numel(), name
+
+
+@pytest.mark.parametrize(("dtype", "slack"), [(torch.float32, 2.0**-24), (torch.bfloat16, 0.0)])
+def test_the_largest_error_is_found_in_whichever_block_it_lies(dtype, slack):
+    """Where all is right: as near as float32 tells it; and an infinity that is right has none."""
+    spec = make_spec(in_channels=4, out_channels=4, input_size=(250, 200), kernel_size=3, padding=1)
+    operands = operands_of(spec, "normal", dtype, 0)
+    exact, size = by_hand(spec, operands, ("input",)).input, magnitudes(spec, operands, ("input",))["input"]
+    bound = 36 * ROUNDOFF[torch.float32] * size + (dtype.itemsize == 2) * ROUNDOFF[dtype] * exact.abs()
+    for place in ((0, 0, 0, 0), (0, 2, 100, 100), (0, 3, 249, 199)):
+        actual = exact.clone()
+        actual[place] += 0.9 * bound[place]
+        actual = actual.float() if dtype == torch.float32 else actual
+        error = (actual.double() - exact).abs()
+        [worst] = certificate(spec, operands, "input", actual).worst(DIRECT, 1)
+        assert worst.error >= float(error.max() - slack * exact.abs().max())
+        assert worst.error == float(error[worst.index]) > 0
+    huge = operands.map(lambda t: t.double() * 1e19).map(torch.Tensor.float)
+    actual = by_hand(spec, huge, ("input",)).input.float()
+    [worst] = certificate(spec, huge, "input", actual).worst(DIRECT, 1)
+    assert bool(actual.isinf().any())
+    assert bool(actual[worst.index].isfinite())
+    assert 0 < worst.ratio < 1
