@@ -51,6 +51,8 @@ def plain(name: str, value: Any) -> Block:
         raise Refusal(f"returned {name} as {a(value)}; expected an array of numbers")
     if "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor):
         return _plain_tensor(name, value)
+    if numpy.ma.is_masked(value):
+        raise Refusal(f"returned {name} with masked entries, which have no numbers; expected an array without a mask")
     if hasattr(value, "__array__"):
         try:
             return _plain_array(name, numpy.asarray(value))

@@ -305,6 +305,10 @@ SAID = {
         "return x > 0, w",
         "returned grad_input with dtype bool; expected float16, bfloat16, float32, float64 or integers",
     ),
+    "masked": (
+        "return np.ma.masked_greater(x, 0), w",
+        "returned grad_input with masked entries, which have no numbers; expected an array without a mask",
+    ),
     "raises": ("\nraise ValueError('first\\nsecond')", "raised ValueError: first (mine.py:5)"),
     "raises inside": (
         "import json\njson.loads('x')",
