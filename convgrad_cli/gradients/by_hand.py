@@ -66,9 +66,12 @@ def by_hand(
     dtype = each(operands.weight.flatten()[:1]).dtype
     way, chunks = _way(spec, _sides(spec, given))
     given["weight"] = operands.weight.contiguous() if way is _all_taps else _matrices(operands.weight)
-    totals = {side: t.new_zeros(t.shape, dtype=dtype) for side, t in given.items() if names[side] in only}
-    if "weight" in totals:
-        totals["weight"] = torch.zeros_like(given["weight"], dtype=dtype)  # arranged in memory as that is
+    # Zeros arranged in memory as the weight is; the sides of positions and placements in order.
+    totals = {
+        side: torch.zeros_like(t, dtype=dtype) if side == "weight" else t.new_zeros(t.shape, dtype=dtype)
+        for side, t in given.items()
+        if names[side] in only
+    }
     _add_all(_sides(spec, given), _sides(spec, totals), way, chunks, progress or (lambda share: None), each)
     bias = None if operands.bias is None else each(operands.bias)
     return Gradients(
@@ -148,7 +151,9 @@ def _at(weight: Tensor, tap: Index) -> Tensor:
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
     """total += left @ right, [G, c, M]; without a tensor between where `total` lies in memory as the product would."""
     flat = total.flatten(2)
-    if flat.data_ptr() == total.data_ptr():
+    if right.shape[-1] <= NARROW:
+        total += (right.mT @ left.mT).mT.reshape(total.shape)
+    elif flat.data_ptr() == total.data_ptr():
         flat.baddbmm_(left, right)
     else:
         total += (left @ right).view(total.shape)
