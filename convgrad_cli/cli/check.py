@@ -132,7 +132,13 @@ def command(
     from convgrad_cli.cli.progress import progress
     from convgrad_cli.cli.request import read_problem, read_settings, require_directory
     from convgrad_cli.commands.target_options import check_options, check_second_order
-    from convgrad_cli.verdict.choices import choose_arithmetic, choose_conditions, choose_hint, complete_layer
+    from convgrad_cli.verdict.choices import (
+        OF_EVERY_CLASS,
+        choose_arithmetic,
+        choose_conditions,
+        choose_hint,
+        complete_layer,
+    )
 
     check_output(output)
     require_directory()
@@ -147,7 +153,8 @@ def command(
     given = numbers.g is not None or numbers.loss is not None or layer.capture is not None
     if not given and not saved:  # a saved gradient is that of y.sum() unless g is given
         numbers = replace(numbers, g="randn")
-    bare = not read_settings(layer) and numbers.x is None and numbers.w is None and layer.capture is None
+    bare = read_settings(layer).keys() <= OF_EVERY_CLASS and layer.layer is None and layer.capture is None
+    bare = bare and numbers.x is None and numbers.w is None
     # A saved gradient is that of one layer, which is said.
     complete = None if saved and not bare else partial(complete_layer, convention=check.convention)
     problem = read_problem(layer, numbers, complete, second)

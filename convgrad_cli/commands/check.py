@@ -22,7 +22,13 @@ from convgrad_cli.gradients.target import Target
 from convgrad_cli.report import Report
 from convgrad_cli.tensors.operands import Operands
 from convgrad_cli.tensors.problem import Problem, make_operands
-from convgrad_cli.verdict.choices import choose_arithmetic, choose_conditions, choose_hint, complete_layer
+from convgrad_cli.verdict.choices import (
+    OF_EVERY_CLASS,
+    choose_arithmetic,
+    choose_conditions,
+    choose_hint,
+    complete_layer,
+)
 from convgrad_cli.verdict.diagnose import diagnose, grade
 from convgrad_cli.verdict.examine import Examination, examine
 from convgrad_cli.verdict.faults import Bench
@@ -61,8 +67,8 @@ def check(
     saved = any(asked.get(name) is not None for name in SAVED)
     if options.get("grad_output") is None and options.get("loss") is None and not saved:
         options["grad_output"] = "randn"
-    named = (*LAYER_KEYWORDS, "input", "weight")
-    bare = layer is None and not any(options.get(name) is not None for name in named)
+    named = {name for name in (*LAYER_KEYWORDS, "input", "weight") if options.get(name) is not None}
+    bare = layer is None and named <= OF_EVERY_CLASS
     # A saved gradient is that of one layer, which is said.
     complete = None if saved and not bare else partial(complete_layer, convention=asked.get("convention"))
     problem = problem_from(layer, options, complete)

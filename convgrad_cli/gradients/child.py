@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from convgrad_cli.gradients.channel import Block, filler, receive, send
-from convgrad_cli.gradients.results import Refusal
+from convgrad_cli.gradients.results import OtherLayer, Refusal
 from convgrad_cli.gradients.subject import load
 from convgrad_cli.tensors.memory import available_memory, gib
 
@@ -78,7 +78,8 @@ def serve(load: Callable[[Mapping[str, Any], Tell], Subject]) -> None:
         try:
             reply, results = subject.answer(question, blocks)
         except BaseException as error:
-            reply, results = {"error": _sentence(error, setup["path"], room)}, {}
+            other = isinstance(error, OtherLayer)
+            reply, results = {"error": _sentence(error, setup["path"], room), "other_layer": other}, {}
         if os.getpid() != own:  # a fork that the code made, and let run on to here
             os._exit(0)
         if not silent:  # it is called many times with numbers of ours; what it prints is of interest once

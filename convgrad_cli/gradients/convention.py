@@ -36,7 +36,9 @@ def keyword(spec: ConvSpec, name: str, *, scalars: bool) -> Any:
     if not scalars or not isinstance(value, tuple):
         return value
     if len(set(value)) > 1 or isinstance(value[0], tuple):
-        raise ConvGradError(f"{name} {value} is no single number, as --scalars wants it; drop --scalars")
+        raise ConvGradError(
+            f"{name} {value} is no single number, as --scalars wants it; give another layer, or drop --scalars"
+        )
     return value[0]
 
 

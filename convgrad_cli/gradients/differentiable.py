@@ -10,7 +10,7 @@ import torch
 
 from convgrad_cli.gradients.channel import Shape
 from convgrad_cli.gradients.convention import FORWARD, KEYWORDS, MORE_KEYWORDS
-from convgrad_cli.gradients.results import Refusal, a
+from convgrad_cli.gradients.results import OtherLayer, Refusal, a
 
 Forward = Callable[..., Any]
 Tensors = tuple[Any, Any, Any, Any]
@@ -133,6 +133,12 @@ def _with_own_parameters(module: torch.nn.Module) -> Forward:
             given["bias"] = w.new_zeros(module.bias.shape) if b is None else b
         elif b is not None:
             raise Refusal("is a module without a bias, and this layer has one; use --no-bias")
-        return torch.func.functional_call(module, given, (x,))
+        try:
+            return torch.func.functional_call(module, given, (x,))
+        except RuntimeError as error:
+            own, other = ("x".join(map(str, tensor.shape)) for tensor in (module.weight, w))
+            if own == other:
+                raise
+            raise OtherLayer(f"has a weight of {own}, and this layer's is {other}: {error}") from None
 
     return forward

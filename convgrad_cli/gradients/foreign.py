@@ -16,7 +16,7 @@ from convgrad_cli.gradients.gradients import Gradients
 from convgrad_cli.gradients.local import LocalWorker
 from convgrad_cli.gradients.location import check_target_text
 from convgrad_cli.gradients.process import Worker
-from convgrad_cli.gradients.target import SECOND, SETTINGS, WANTED, Answer, Call, TargetError
+from convgrad_cli.gradients.target import SECOND, SETTINGS, WANTED, Answer, Call, OtherLayerError, TargetError
 from convgrad_cli.safe import safe
 from convgrad_cli.tensors.operands import Operands, Tensor
 
@@ -132,12 +132,12 @@ class FunctionTarget:
         except TargetError:
             raise
         except ConvGradError as error:
-            raise TargetError(str(error)) from error
+            raise OtherLayerError(str(error)) from error
         blocks = {name: block(tensor.permute(orders[name])) for name, tensor in self._given(spec, operands).items()}
         expects = {name: tuple(shape) for name, shape in question["expects"].items()}
         reply, results = self._worker.ask(question, blocks, expects)
         if "error" in reply:
-            raise TargetError(self._worker.said(reply["error"]))
+            raise (OtherLayerError if reply.get("other_layer") else TargetError)(self._worker.said(reply["error"]))
         return _read(reply, {name: tensor(found) for name, found in results.items()}, orders, spec)
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from convgrad_cli.gradients.channel import Block, Shape
-from convgrad_cli.gradients.results import Refusal
+from convgrad_cli.gradients.results import OtherLayer, Refusal
 from convgrad_cli.gradients.subject import understand
 from convgrad_cli.gradients.target import TargetError
 
@@ -32,7 +32,7 @@ class LocalWorker:
         try:
             return self._subject.answer(question, blocks)
         except Refusal as error:
-            return {"error": str(error)}, {}
+            return {"error": str(error), "other_layer": isinstance(error, OtherLayer)}, {}
         except (Exception, SystemExit) as error:
             raise TargetError(self.said(f"raised {type(error).__name__}: {error}")) from error
 

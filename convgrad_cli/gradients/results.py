@@ -21,6 +21,10 @@ class Refusal(Exception):
     """Why there is no answer, in words that follow the name of the function."""
 
 
+class OtherLayer(Refusal):
+    """The same where the layer is none that the code is meant for."""
+
+
 def named(value: Any, order: tuple[str, ...] = GRADIENTS) -> dict[str, Any]:
     """What was returned, by name, without what is None. Refusal where that is not what a function returns here.
 
@@ -51,7 +55,8 @@ def plain(name: str, value: Any) -> Block:
         raise Refusal(f"returned {name} as {a(value)}; expected an array of numbers")
     if "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor):
         return _plain_tensor(name, value)
-    if numpy.ma.is_masked(value):
+    # Not imported here: the code may have changed what numpy.ma is made of.
+    if "numpy.ma" in sys.modules and sys.modules["numpy.ma"].is_masked(value):
         raise Refusal(f"returned {name} with masked entries, which have no numbers; expected an array without a mask")
     if hasattr(value, "__array__"):
         try:

@@ -22,6 +22,10 @@ class TargetError(ConvGradError):
     """The code under test gave no gradients: it raised, ended, hung, or returned something else."""
 
 
+class OtherLayerError(TargetError):
+    """The layer is none that the code is meant for, or could be told of in the way in which it is called."""
+
+
 @dataclass(frozen=True)
 class Call:
     """How a target is to be called, beside its operands.

@@ -20,6 +20,8 @@ CONDITIONS = (*CHEAP, "poison", "accumulate", "sizes")
 
 SIZES = {1: ((6,), (3,)), 2: ((6, 5), (3, 2)), 3: ((7, 6, 5), (4, 3, 2))}
 """Input and kernel by the number of axes: no two are equal, so that no two axes can be mixed up unseen."""
+OF_EVERY_CLASS = {"bias", "dims", "transposed"}
+"""What may be said of a layer, and classes of layers are tried all the same: each of them is such a one."""
 GROWING = 64  # entries by which an input may have to be larger for a kernel that was given
 
 

@@ -76,7 +76,7 @@ class Graded:
 
 
 def grade(bench: Bench, spec: ConvSpec, seconds: float = 20.0) -> tuple[Graded, ...]:
-    """Every class of layers that there is time for, exact integers on each."""
+    """Every class of layers that the code is meant for and there is time for, exact integers on each."""
     begun, found = perf_counter(), []
     for name, one in classes(spec).items():
         if perf_counter() - begun > seconds:
@@ -84,7 +84,8 @@ def grade(bench: Bench, spec: ConvSpec, seconds: float = 20.0) -> tuple[Graded, 
         if not bench.takes(one):
             continue
         asked = bench.ask(one)
-        found.append(Graded(name, one, asked.wrong if asked else (), "" if asked else bench.refused[one]))
+        if asked or one in bench.refused:
+            found.append(Graded(name, one, asked.wrong if asked else (), "" if asked else bench.refused[one]))
     return tuple(found)
 
 

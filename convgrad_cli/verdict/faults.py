@@ -15,7 +15,7 @@ import torch
 
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.gradients.by_hand import by_hand
-from convgrad_cli.gradients.target import Call, Target, TargetError
+from convgrad_cli.gradients.target import Call, OtherLayerError, Target, TargetError
 from convgrad_cli.tensors.operands import Operands, Tensor
 from convgrad_cli.verdict.bounds import BITS
 from convgrad_cli.verdict.layers import needs, variations
@@ -60,7 +60,8 @@ class Asked:
 
 
 class Bench:
-    """Code under test, and all that it was asked. `calls` counts; `refused` says why a layer has no answer.
+    """Code under test, and all that it was asked. `calls` counts; `refused` says why a layer has no answer, if it could
+    have one.
 
     `given` are the user's layer and numbers, on which it was called before.
     """
@@ -97,7 +98,8 @@ class Bench:
         try:
             answer = self.target.run(spec, operands, call or Call())
         except TargetError as error:
-            self.refused[spec] = str(error)
+            if not isinstance(error, OtherLayerError):
+                self.refused[spec] = str(error)
             return None
         actual = {name: tensor.double() for name, tensor in answer.gradients.named().items()}
         right = {name: t.double() for name, t in by_hand(spec, operands, tuple(actual)).named().items()}

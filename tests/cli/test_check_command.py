@@ -62,11 +62,14 @@ def prints(x, w, b, g, *, stride, padding):
     return backward(x, w, b, g, stride=stride, padding=padding)
 def generates(x, w, b, g): yield g
 def zeros(x, w, b, g): return x * 0, w * 0, g.sum((0, 2, 3)) * 0
+def scalars(x, w, b, g, stride, padding):
+    return backward(x, w, b, g, stride=(stride, stride), padding=(padding, padding))
 """
 FORWARD = """
 import torch
 def forward(x, w, b, *, stride, padding, dilation, groups):
     return torch.nn.functional.conv2d(x, w, b, stride, padding, dilation, groups)
+module = torch.nn.Conv2d(2, 3, (3, 2))
 """
 LAYERS = """
 import numpy as np
@@ -199,6 +202,28 @@ def test_the_default_layer_has_no_two_equal_sizes_and_is_said(folder):
     assert done.status == 0
     assert "Conv2d(2, 3, kernel_size=(3, 2), bias=False)" in done.out
     assert "note: no layer was given" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "classes"),
+    [
+        (("--convention", "cs231n", "layers.py"), 12),
+        (("mine.py::scalars", "--scalars"), 12),
+        (("--forward", "forward.py::module"), 4),
+    ],
+)
+def test_classes_of_layers_that_code_is_not_meant_for_are_not_held_against_it(folder, arguments, classes):
+    done = check(folder, *arguments)
+    assert done.status == 0, done.out
+    assert f"right on {classes} of {classes} classes" in done.out
+    assert f"{classes} classes of layers were tried" in done.err
+
+
+@pytest.mark.parametrize("kind", ["--bias", "--no-bias", "--dims 1", "--transposed"])
+def test_what_every_layer_can_have_leaves_the_classes(folder, kind):
+    done = check(folder, *kind.split(), "-f", "json").json()
+    assert len(done["check"]["classes"]) > 20
+    assert ("bias=False" in done["layer"]["text"]) == (kind != "--bias")
 
 
 def test_json_fits_the_schema(folder):

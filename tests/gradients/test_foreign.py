@@ -144,7 +144,10 @@ def test_scalars_are_handed_over_where_one_number_says_it():
     operands = integer_operands(PLAIN)
     assert_right(target.run(PLAIN, operands), PLAIN, operands)
     uneven = make_spec(input_size=5, kernel_size=2, stride=(1, 2))
-    assert refusal(target, uneven) == "stride (1, 2) is no single number, as --scalars wants it; drop --scalars"
+    assert (
+        refusal(target, uneven)
+        == "stride (1, 2) is no single number, as --scalars wants it; give another layer, or drop --scalars"
+    )
     pairs = make_spec(input_size=5, kernel_size=2, padding="same")
     assert refusal(target, pairs).startswith("padding ((0, 1), (0, 1)) is no single number")
     target.close()
