@@ -182,7 +182,7 @@ class Row:
 
     `problem` is the text that says it, `name` what the list calls it, `place` where it stands ("shapes_basic:12").
     `sampled` is how many elements of each tensor were looked at, 0 for all of them. `settings` are the options it was
-    run with, and `again` is a command that says more.
+    run with, `sha256` is that of the file of the code, if it is one, and `again` is a command that says more.
     """
 
     problem: str
@@ -198,6 +198,7 @@ class Row:
     seconds: float = 0.0
     sampled: int = 0
     settings: str = ""
+    sha256: str = ""
     again: str = ""
 
     @property
@@ -213,7 +214,10 @@ class Row:
 
 @dataclass
 class Tally:
-    """What was counted so far of the problems of a list, `total` of them; `seconds` is the time that passed."""
+    """What was counted so far of the problems of a list, `total` of them; `seconds` is the time that passed.
+
+    `unread` says of each line that could not be read why.
+    """
 
     total: int
     width: int  # of the longest label
@@ -221,6 +225,7 @@ class Tally:
     sampled: int = 0
     before: int = 0
     seconds: float = 0.0
+    unread: tuple[str, ...] = ()
 
     def add(self, row: Row) -> None:
         self.counts[row.verdict] += 1
@@ -232,8 +237,9 @@ class Tally:
 
     @property
     def exit_code(self) -> int:
-        """The status of the worst verdict there is."""
+        """The status of the worst verdict there is; a line that could not be read is like an ERROR."""
         found = {STATUS[verdict] for verdict, count in self.counts.items() if count}
+        found |= {REFUSED} if self.unread else set()
         return next((status for status in (DIFFERS, REFUSED, UNDECIDED) if status in found), OK)
 
 

@@ -15,6 +15,7 @@ from convgrad_cli.render.style import SENTENCE
 from convgrad_cli.safe import safe
 
 if TYPE_CHECKING:
+    from convgrad_cli.commands.suite_settings import Settings
     from convgrad_cli.geometry.problem_list import Listed
     from convgrad_cli.report import Row
 
@@ -40,14 +41,19 @@ class Results:
         except OSError as error:
             raise ConvGradError(f"--results {safe(self.name)}: {error.strerror or error}") from None
 
-    def split(self, problems: Iterable[Listed], settings: str) -> tuple[list[Row], list[Listed]]:
-        """The rows of problems that are done, and the other problems. Raises ConvGradError for other settings."""
-        other = next((row.settings for row in self.rows if row.settings != settings), None)
+    def split(self, problems: Iterable[Listed], settings: Settings) -> tuple[list[Row], list[Listed]]:
+        """The rows of problems that are done, and the other problems. ConvGradError for other settings or code."""
+        now = str(settings)
+        other = next((row.settings for row in self.rows if row.settings != now), None)
         if other is not None:
-            one, two = (f"'{safe(text, SENTENCE)}'" if text else "the usual options" for text in (other, settings))
+            one, two = (f"'{safe(text, SENTENCE)}'" if text else "the usual options" for text in (other, now))
             raise ConvGradError(
                 f"--results {safe(self.name)} was written with {one}, and this run has {two}; "
                 "give the same options, or another file"
+            )
+        if any(row.sha256 != settings.sha256 for row in self.rows):
+            raise ConvGradError(
+                f"--results {safe(self.name)} was written with other code in {safe(settings.file)}; name another file"
             )
         there: dict[str, list[Row]] = {}
         for row in self.rows:

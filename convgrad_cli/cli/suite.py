@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ from typer import Argument
 
 from convgrad_cli.cli.check import TARGET, CodeOptions, code_target
 from convgrad_cli.cli.options import RUN, OutputOptions, number, option, takes
-from convgrad_cli.errors import OK, REFUSED, ConvGradError
+from convgrad_cli.errors import ConvGradError
 from convgrad_cli.safe import safe
 
 if TYPE_CHECKING:
@@ -99,10 +100,11 @@ def command(
         results = stack.enter_context(open_results(suite.results, resume=suite.resume)) if suite.results else None
         # Only now is torch needed: what is wrong with the request has been said without it.
         settings = _settings(suite, code)
-        before, left = results.split(problems, str(settings)) if results else ([], problems)
+        before, left = results.split(problems, settings) if results else ([], problems)
         if results and results.mended:
             tell(f"the last line of {suite.results} was half written; its problem is done again")
-        tally = Tally(len(before) + len(left), max(len(one.name or one.text) for one in problems), before=len(before))
+        width, unread = max(len(one.name or one.text) for one in problems), tuple(map(str, wrong))
+        tally = Tally(len(before) + len(left), width, before=len(before), unread=unread)
         meter = stack.enter_context(Meter())
         done = stack.enter_context(closing(_run(left, settings, suite, tally, results, meter, tell)))
         pieces = RENDERERS[name](chain(_counted(before, tally), done), tally, style)
@@ -119,7 +121,7 @@ def command(
     if wrong:
         lines = "1 line" if len(wrong) == 1 else f"{len(wrong):,} lines"
         print(f"convgrad: {lines} could not be read, as told above, and have no result", file=sys.stderr)
-    return tally.exit_code or (REFUSED if wrong else OK)
+    return tally.exit_code
 
 
 def _counted(rows: Iterable["Row"], tally: "Tally") -> Iterator["Row"]:
@@ -152,13 +154,16 @@ def _run(
 
 
 def _settings(suite: SuiteOptions, code: CodeOptions) -> "Settings":
+    from hashlib import sha256
+
     from convgrad_cli.commands.suite_settings import SAMPLE, Settings
 
     named = {name: getattr(suite, name) for name in ("dtype", "device", "seed", "max_macs", "summary")}
     asked = code_target(suite.target, code)
     if suite.cluster is not None:
         asked = replace(asked, target=_whole(asked.target), forward=_whole(asked.forward))
-    return Settings(asked, code.arithmetic, code.conditions, batch=suite.mb, sample=suite.sample or SAMPLE, **named)
+    settings = Settings(asked, code.arithmetic, code.conditions, batch=suite.mb, sample=suite.sample or SAMPLE, **named)
+    return replace(settings, sha256=sha256(Path(settings.file).read_bytes()).hexdigest() if settings.file else "")
 
 
 def _whole(code: str | None) -> str | None:

@@ -67,5 +67,6 @@ def row_of(settings: Settings, listed: Listed, target: str, verdict: str, reason
         verdict=verdict,
         reason=reason,
         settings=str(settings),
+        sha256=settings.sha256,
         again=settings.again(spec, dtype),
     )

@@ -19,7 +19,7 @@ class Settings:
     """How every problem is run; what the list itself says of dtype and batch size counts where these are None.
 
     Problems of more than `max_macs` multiply-adds are judged by `sample` elements of each tensor. `summary`: inspect
-    instead of check.
+    instead of check. `sha256` is that of the file of the code, where one was named.
     """
 
     asked: TargetOptions = field(default_factory=TargetOptions)
@@ -32,6 +32,7 @@ class Settings:
     max_macs: int | None = None
     sample: int = SAMPLE
     summary: bool = False
+    sha256: str = ""
 
     def __str__(self) -> str:
         """What of it is not as usual, in the words of the command line."""
@@ -45,6 +46,12 @@ class Settings:
             value = getattr(self, name)
             words += [] if value == getattr(usual, name) else [f"--{named.get(name, name)}", str(value)]
         return shlex.join(words)
+
+    @property
+    def file(self) -> str:
+        """The file of the code under test, "" where it is none."""
+        where = str(self.asked.target or self.asked.forward or "").partition("::")[0]
+        return where if where.endswith(".py") else ""
 
     def spec(self, listed: Listed) -> ConvSpec:
         """The layer of a problem, at the batch size that was asked for."""

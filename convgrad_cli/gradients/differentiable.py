@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from convgrad_cli.geometry.validation import by_x
 from convgrad_cli.gradients.channel import Shape
 from convgrad_cli.gradients.convention import FORWARD, KEYWORDS, MORE_KEYWORDS
 from convgrad_cli.gradients.results import OtherLayer, Refusal, a
@@ -88,8 +89,7 @@ def _output(found: Any, shape: Shape) -> torch.Tensor:
     if not isinstance(found, torch.Tensor):
         raise Refusal(f"returned {a(found)}; expected the output, one tensor")
     if found.shape != shape:
-        came, right = ("x".join(map(str, size)) for size in (found.shape, shape))
-        raise Refusal(f"returned an output of shape {came}; this layer's is {right}")
+        raise Refusal(f"returned an output of shape {by_x(found.shape)}; this layer's is {by_x(shape)}")
     return found
 
 
@@ -136,9 +136,9 @@ def _with_own_parameters(module: torch.nn.Module) -> Forward:
         try:
             return torch.func.functional_call(module, given, (x,))
         except RuntimeError as error:
-            own, other = ("x".join(map(str, tensor.shape)) for tensor in (module.weight, w))
-            if own == other:
+            own = module.get_parameter("weight").shape
+            if own == w.shape:
                 raise
-            raise OtherLayer(f"has a weight of {own}, and this layer's is {other}: {error}") from None
+            raise OtherLayer(f"has a weight of {by_x(own)}, and this layer's is {by_x(w.shape)}: {error}") from None
 
     return forward

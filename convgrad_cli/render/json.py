@@ -82,6 +82,7 @@ def row_object(row: Row) -> dict[str, Any]:
         "seconds": row.seconds,
         "sampled": row.sampled,
         "settings": safe(row.settings, SENTENCE),
+        "sha256": row.sha256,
         "again": safe(row.again, SENTENCE),
     }
 

@@ -110,6 +110,7 @@ def _words(tally: Tally) -> str:
     speed = f", {here / tally.seconds:.3g} a second" if here and tally.seconds > 0 else ""
     said = f"{tally.done:,}{of} problem{'s' * (tally.total != 1)} in {tally.seconds:.1f} s{speed}"
     said += f"; {tally.before:,} were done before" if tally.before else ""
+    said += f"; {len(tally.unread):,} line{'s' * (len(tally.unread) > 1)} could not be read" if tally.unread else ""
     return said + (f"; {tally.sampled:,} by a sample of each tensor's elements" if tally.sampled else "")
 
 
@@ -130,7 +131,8 @@ def json(rows: Rows, tally: Tally, style: Style) -> Iterator[str]:
     for row in rows:
         yield separator + json_module.dumps(row_object(row), allow_nan=False)
         separator = ",\n    "
-    rest = {"total": tally.total, "counts": tally.counts, "seconds": tally.seconds, "exit_code": tally.exit_code}
+    rest = {"total": tally.total, "counts": tally.counts, "seconds": tally.seconds}
+    rest |= {"unread": [safe(line, SENTENCE) for line in tally.unread], "exit_code": tally.exit_code}
     yield "],\n  " + ",\n  ".join(f'"{key}": {json_module.dumps(value)}' for key, value in rest.items()) + "\n}\n"
 
 
@@ -223,7 +225,8 @@ def github(rows: Rows, tally: Tally, style: Style) -> Iterator[str]:
         if row.verdict != "PASS":
             message = f"{safe(row.label, SENTENCE)} ({safe(row.place)}): " + "\n".join(_reasons(row))
             yield command(KINDS[row.verdict], row.verdict, message)
-    worst = next((verdict for verdict in KINDS if tally.counts[verdict]), "")
+    yield from (command("error", "not read", safe(line, SENTENCE)) for line in tally.unread)
+    worst = next((verdict for verdict in KINDS if tally.counts[verdict]), "ERROR" if tally.unread else "")
     yield command(KINDS.get(worst, "notice"), "convgrad suite", _total(tally).plain)
 
 
@@ -237,8 +240,12 @@ def junit(rows: Rows, tally: Tally, style: Style) -> Iterator[str]:
             kind = "error" if row.verdict == "ERROR" else "failure"
             attributes = {"type": row.verdict, "message": safe(row.reason, SENTENCE)}
             SubElement(case, kind, attributes).text = "\n".join([*_reasons(row), safe(row.problem, SENTENCE)])
-    errors = tally.counts["ERROR"]
-    counts = {"tests": tally.done, "failures": tally.done - tally.counts["PASS"] - errors, "errors": errors}
+    for line in tally.unread:
+        place, _, message = safe(line, SENTENCE).partition(": ")
+        case = SubElement(suite, "testcase", {"classname": "not read", "name": place, "time": "0.000000"})
+        SubElement(case, "error", {"type": "ERROR", "message": message})
+    failures, unread = tally.done - tally.counts["PASS"] - tally.counts["ERROR"], len(tally.unread)
+    counts = {"tests": tally.done + unread, "failures": failures, "errors": tally.counts["ERROR"] + unread}
     suite.attrib |= {name: str(count) for name, count in counts.items()}
     suite.attrib |= {"skipped": "0", "time": f"{tally.seconds:.3f}"}
     ElementTree.indent(suite)

@@ -263,6 +263,9 @@ def test_lines_that_cannot_be_read_are_told_and_the_others_done():
     assert (len(errors), errors[10]) == (12, "convgrad: 11 more lines cannot be read")
     assert errors[11] == "convgrad: 21 lines could not be read, as told above, and have no result"
     assert suite("bad -q --target mine.py::wrong").status == 1
+    document = json.loads(suite("bad -q --conditions none -f json").out)
+    assert (document["exit_code"], len(document["unread"])) == (2, 21)
+    assert document["unread"][0] == errors[0].removeprefix("convgrad: ")
 
 
 def test_types_that_convgrad_has_not_are_skipped_and_counted():
@@ -318,6 +321,18 @@ def test_results_are_written_as_lines_and_resumed():
     again = suite("list --results found.jsonl --resume")
     assert again.out.splitlines()[-1] == "3 PASS  3 problems in 0.0 s; 3 were done before"
     assert Path("found.jsonl").read_text() == done.out
+
+
+def test_resume_never_takes_the_results_of_other_code_for_those_of_this():
+    line = "list --results found.jsonl --conditions none --match one --target code.py::right"
+    Path("code.py").write_text(Path("mine.py").read_text())
+    assert suite(line).status == 0
+    assert suite(f"{line} --resume").out.splitlines()[-1].endswith("1 were done before")
+    with Path("code.py").open("a") as file:
+        file.write("right = wrong\n")
+    done = suite(f"{line} --resume -q")
+    assert (done.status, done.out) == (2, "")
+    assert done.err == "convgrad: --results found.jsonl was written with other code in code.py; name another file\n"
 
 
 def test_resume_goes_on_after_a_line_that_was_half_written():

@@ -146,6 +146,31 @@ def test_github_says_what_is_not_right_and_the_counts():
     assert [line.partition(" ")[0] for line in shown("github", ROWS[:2]).splitlines()] == ["::notice"]
 
 
+def test_lines_that_could_not_be_read_are_no_success_in_any_format_that_counts():
+    tally, unread = Tally(1, 1), ("list:4: 'x' is not a layer", "list:5: 'y' is not a layer")
+    tally.unread = unread
+
+    def rows():
+        tally.add(ROWS[0])
+        yield ROWS[0]
+
+    def written(name):
+        tally.counts = dict.fromkeys(tally.counts, 0)
+        return "".join(RENDERERS[name](rows(), tally, Style()))
+
+    junit = ElementTree.fromstring(written("junit"))
+    assert (junit.get("tests"), junit.get("failures"), junit.get("errors")) == ("3", "0", "2")
+    assert [case.get("name") for case in junit.iter("testcase")][1:] == ["list:4", "list:5"]
+    assert junit.find(".//error").get("message") == "'x' is not a layer"
+    github = written("github").splitlines()
+    assert [line.partition(" ")[0] for line in github] == ["::error"] * 3
+    assert github[0].endswith("list:4: 'x' is not a layer")
+    document = json.loads(written("json"))
+    assert (document["exit_code"], document["unread"]) == (2, list(unread))
+    assert all("2 lines could not be read" in written(name) for name in ("table", "markdown", "latex"))
+    assert tally.exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("verdicts", "status"),
     [("PASS", 0), ("PASS FAIL ERROR", 1), ("ERROR SUSPECT", 2), ("PASS SUSPECT", 3), ("MISTRUSTED", 3)],
