@@ -44,8 +44,8 @@ class RunOptions:
         "direct"
     )
     dtype: Annotated[
-        str, option(RUN, "--dtype", metavar="NAME", help="Of the model and its input. Default: float32.")
-    ] = "float32"
+        str | None, option(RUN, "--dtype", metavar="NAME", help="Cast the model and its input. Default: as it is.")
+    ] = None
     device: Annotated[str, option(RUN, "--device", metavar="NAME", help="cpu, cuda, ... Default: cpu.")] = "cpu"
     seed: Annotated[int, number(RUN, "--seed", help="For random weights and numbers. Default: 0.")] = 0
     timeout: Annotated[

@@ -39,7 +39,7 @@ def model_report(asked: ModelOptions, progress: Callable[[float], None] | None =
         version=__version__,
         target=settings.name,
         mode="train" if asked.train else "eval",
-        dtype=check_dtype(asked.dtype),
+        dtype=facts["dtype"],
         device=facts["device"],
         seed=asked.seed,
         input_shape=settings.shape,
@@ -102,7 +102,7 @@ def _question(settings: ModelSettings) -> tuple[dict[str, Any], dict[str, Block]
     asked, source = settings.options, settings.source
     names = ("loss", "train", "arithmetic", "device", "seed", "layer")
     question = {name: getattr(asked, name) for name in names} | {"shape": settings.shape}
-    question |= {"dtype": check_dtype(asked.dtype), "save": asked.save and os.path.abspath(asked.save)}
+    question |= {"dtype": asked.dtype and check_dtype(asked.dtype), "save": asked.save and os.path.abspath(asked.save)}
     if isinstance(source, Fill):
         return question | {"fill": source.name, "whole": False}, {}
     question["whole"] = source.array.dtype.kind in "iu"

@@ -14,14 +14,17 @@ from convgrad_cli.safe import safe
 from convgrad_cli.tensors.device import check_device, check_dtype
 from convgrad_cli.tensors.problem import LOSSES
 from convgrad_cli.tensors.sources import Fill, Source, read_source
-from convgrad_cli.verdict.choices import choose_arithmetic
+from convgrad_cli.verdict.choices import ARITHMETIC_NAMES, choose_arithmetic, require_name
 
 WEIGHTS = (".pt", ".pth", ".safetensors")
 
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """The words of the command line; `target` is a class, a function that builds the model, or the model itself."""
+    """The words of the command line; `target` is a class, a function that builds the model, or the model itself.
+
+    Without a `dtype` the model keeps what it has.
+    """
 
     target: str
     weights: str | None = None
@@ -31,7 +34,7 @@ class ModelOptions:
     args: str = ""
     train: bool = False
     arithmetic: str = "direct"
-    dtype: str = "float32"
+    dtype: str | None = None
     device: str = "cpu"
     seed: int = 0
     timeout: float = 600.0
@@ -53,9 +56,11 @@ class ModelSettings:
 def model_settings(asked: ModelOptions) -> ModelSettings:
     """What `asked` means. Raises ConvGradError; runs nothing of the user's."""
     location = check_target_text(asked.target, model=True)
-    dtype = check_dtype(asked.dtype)
     check_device(asked.device)
-    choose_arithmetic(asked.arithmetic, dtype)
+    if asked.dtype is None:
+        require_name("--arithmetic", asked.arithmetic, ARITHMETIC_NAMES)
+    else:
+        choose_arithmetic(asked.arithmetic, check_dtype(asked.dtype))
     if not 0 < asked.timeout < 10**6:
         raise ConvGradError(f"--timeout must be more than 0 seconds and less than a million, not {asked.timeout:g}")
     if not 0 <= asked.seed < 2**63:

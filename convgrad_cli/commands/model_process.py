@@ -42,17 +42,19 @@ class LoadedModel:
     def answer(
         self, question: Mapping[str, Any], blocks: Mapping[str, Block]
     ) -> tuple[dict[str, Any], dict[str, Block]]:
-        device, dtype = find_device(question["device"]), getattr(torch, question["dtype"])
-        model = self._model.to(device, dtype).train(question["train"])
-        input = _input(question, blocks).to(device)
+        device = find_device(question["device"])
+        dtype = getattr(torch, question["dtype"]) if question["dtype"] else _dtype_of(self._model)
+        model = self._model.to(device=device, dtype=dtype if question["dtype"] else None).train(question["train"])
+        input = _input(question, blocks, dtype).to(device)
         # Whole numbers came as float64; to an embedding they are what they were.
         input = input.long() if question["whole"] and _embeds(model) else input.to(dtype)
         with Capture(model, lambda use: self._judge(use, question)) as capture:
             loss = run(model, input, self._loss or question["loss"])
             self._tell({"layers": capture.count})
             loss.backward()  # type: ignore[no-untyped-call]
-        facts = {"device": str(device), "loss_value": float(loss.detach()), "notes": capture.notes}
-        return facts | {"parameters": sum(p.numel() for p in model.parameters())}, {}
+        facts = {"device": str(device), "dtype": str(dtype).removeprefix("torch."), "notes": capture.notes}
+        parameters = sum(p.numel() for p in model.parameters())
+        return facts | {"loss_value": float(loss.detach()), "parameters": parameters}, {}
 
     def _judge(self, use: Use, question: Mapping[str, Any]) -> None:
         if question["layer"] not in (None, use.name):
@@ -64,16 +66,22 @@ class LoadedModel:
             self._tell({"row": asdict(row_of(use, question["arithmetic"]))})
 
 
+def _dtype_of(model: torch.nn.Module) -> torch.dtype:
+    """What the model computes in, as far as its first tensor tells."""
+    found = (*model.parameters(), *model.buffers())
+    return next((tensor.dtype for tensor in found if tensor.dtype.is_floating_point), torch.float32)
+
+
 def _embeds(model: torch.nn.Module) -> bool:
     """Whether the model looks up rows of a table by whole numbers."""
     return any(isinstance(module, torch.nn.Embedding | torch.nn.EmbeddingBag) for module in model.modules())
 
 
-def _input(question: Mapping[str, Any], blocks: Mapping[str, Block]) -> Tensor:
+def _input(question: Mapping[str, Any], blocks: Mapping[str, Block], dtype: torch.dtype) -> Tensor:
     if "input" in blocks:
         block = blocks["input"]
         tensor = torch.from_numpy(block.array)
         return tensor.view(torch.bfloat16) if block.dtype == "bfloat16" else tensor
     shape = tuple(question["shape"])
     generator = torch.Generator().manual_seed(question["seed"])
-    return fill(question["fill"], "input", shape, max(1, len(shape) - 2), getattr(torch, question["dtype"]), generator)
+    return fill(question["fill"], "input", shape, max(1, len(shape) - 2), dtype, generator)

@@ -51,6 +51,29 @@ def test_the_table_fits_a_terminal(width):
     assert lines[-1].startswith("3 PASS  8 gradients")
 
 
+def test_a_model_is_judged_in_the_dtypes_that_it_has(tmp_path):
+    (tmp_path / "net.py").write_text(
+        "import torch\n"
+        "class Short(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.short = torch.nn.Conv2d(2, 3, 3).bfloat16()\n"
+        "        self.long = torch.nn.Conv2d(3, 2, 3).double()\n"
+        "    def forward(self, x):\n"
+        "        return self.long(self.short(x).double())\n"
+    )
+    target = f"{tmp_path / 'net.py'}::Short", "--input-size", "2x2x7x7"
+    document = model(*target, "-f", "json", "-q").json()
+    assert document["dtype"] == "bfloat16"
+    assert [(layer["dtype"], layer["verdict"]) for layer in document["layers"]] == [
+        ("bfloat16", "PASS"),
+        ("float64", "PASS"),
+    ]
+    cast = model(*target, "--dtype", "float64", "-f", "json", "-q").json()
+    assert {layer["dtype"] for layer in cast["layers"]} == {"float64"}
+    assert model(*target, "--layer", "short", "-q").out.startswith("Conv2d(2, 3, kernel_size=(3, 3))  bfloat16")
+
+
 def test_formats_hold_the_same_rows():
     document = model(*SMALL, "-f", "json", "-q").json()
     assert (document["command"], document["mode"], document["exit_code"]) == ("model", "eval", 0)
