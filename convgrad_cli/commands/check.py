@@ -112,7 +112,9 @@ def check_problem(
         target.close()
     told = None if known is None else describe_diagnosis(known, asked, problem.dtype, problem.seed)
     check = graded_check(replace(check, diagnosis=told), graded)
-    notes = (sweep_note(problem.spec, graded),) if sweep else ()
+    notes = [sweep_note(problem.spec, graded)] if sweep else []
+    if check.verdict == "FAIL" and asked.kinds() == ["saved gradients"] and "grad_output" not in problem.sources:
+        notes.append("g is all ones, as y.sum() makes it; where the loss was another, give its gradient as --g")
     return hinted(_report(replace(problem, notes=(*problem.notes, *notes)), operands, target, check, found), hint)
 
 

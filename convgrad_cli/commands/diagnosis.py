@@ -94,7 +94,7 @@ def sweep_note(spec: ConvSpec, graded: Sequence[Graded]) -> str:
         return "no layer was given; this one was taken"
     here = next((one.name for one in graded if one.spec == spec and one.wrong), "")
     shown = f"this is the first on which it is wrong: {here}" if here else "the plain one is shown"
-    return f"no layer was given; {len(graded)} classes of layers were tried, and {shown}"
+    return f"no layer was given; {len(graded)} classes of layers were tried on integers, and {shown}"
 
 
 def hinted(report: Report, level: int) -> Report:

@@ -96,7 +96,8 @@ def _refuse_strays(asked: TargetOptions, kinds: list[str]) -> None:
     for name in FLAGS:
         if kinds and getattr(asked, name) != getattr(default, name):
             raise ConvGradError(f"--{_option(asked, name)} is a flag for torch's own gradients; drop it, or {kinds[0]}")
-    for name, option in (("layout", "layout"), ("weight_layout", "weight-layout"), ("scalars", "scalars")):
+    how = {"layout": "layout", "weight_layout": "weight-layout", "scalars": "scalars", "framework": "as"}
+    for name, option in how.items():
         if not code and getattr(asked, name) != getattr(default, name):
             raise ConvGradError(f"--{option} says how a function is called, and none is named; give a TARGET")
 

@@ -120,7 +120,9 @@ def _options(words: list[str]) -> dict[str, str]:
         name = key[2:] if key.startswith("--") else _SHORT.get(key[1:], key[1:])
         name = _UNUSUAL.get(name, name)
         if not key.startswith("-") or name not in _KNOWN or (not key.startswith("--") and len(key) > 2):
-            raise SpecError(f"MIOpenDriver has no option {safe(word, 60)!r}; write -n 32 --spatial_dim 3")
+            raise SpecError(
+                f"MIOpenDriver has no option {safe(word, 60)!r}; its lines are conv -n 1 -c 3 -H 9 -W 9 -k 4 -y 3 -x 3"
+            )
         found = value if joined else next(rest, None)
         if found is None:
             raise SpecError(f"MIOpenDriver {safe(word, 60)} is given no value")

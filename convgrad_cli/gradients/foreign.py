@@ -137,7 +137,8 @@ class FunctionTarget:
         expects = {name: tuple(shape) for name, shape in question["expects"].items()}
         reply, results = self._worker.ask(question, blocks, expects)
         if "error" in reply:
-            raise (OtherLayerError if reply.get("other_layer") else TargetError)(self._worker.said(reply["error"]))
+            kind = OtherLayerError if reply.get("other_layer") else TargetError
+            raise kind(self._worker.said(reply["error"] + self._hint(reply["error"], question["keywords"])))
         return _read(reply, {name: tensor(found) for name, found in results.items()}, orders, spec)
 
     def close(self) -> None:
@@ -176,6 +177,13 @@ class FunctionTarget:
                 if spec.bias or one != "bias"
             },
         }
+
+    def _hint(self, error: str, keywords: Mapping[str, Any]) -> str:
+        """What code may have meant that can't work with tuples."""
+        tuples = [name for name, value in keywords.items() if isinstance(value, tuple) and name in SETTINGS]
+        if self._scalars or not tuples or not error.startswith(("raised TypeError", "raised ValueError")):
+            return ""
+        return f"; {' and '.join(tuples)} came as {'tuples' if len(tuples) > 1 else 'a tuple'}: --scalars gives numbers"
 
     def _given(self, spec: ConvSpec, operands: Operands) -> dict[str, Tensor]:
         if self._framework == "numpy" and operands.input.dtype == torch.bfloat16:

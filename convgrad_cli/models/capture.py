@@ -119,9 +119,12 @@ class Capture(TorchFunctionMode):
         if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in operands.values()):
             self._without.append(name)
             return True
-        if len(kinds) > 1 or not kinds <= set(DTYPES) or torch.is_autocast_enabled(operands["input"].device.type):
-            said = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
-            self.notes.append(f"{name} is not judged: it runs on {said}, or under autocast")
+        if torch.is_autocast_enabled(operands["input"].device.type):
+            self.notes.append(f"{name} is not judged: it runs under autocast, which casts what it is given")
+            return True
+        if len(kinds) > 1 or not kinds <= set(DTYPES):
+            said = " and ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
+            self.notes.append(f"{name} is not judged: it runs on {said}")
             return True
         return False
 

@@ -17,9 +17,10 @@ from convgrad_cli.verdict.examine import Examination
 from convgrad_cli.verdict.faults import ROUNDED, SAID, Asked, Bench, Hypothesis, hypotheses, parted, words_of
 from convgrad_cli.verdict.fits import fitting
 from convgrad_cli.verdict.layers import classes
+from convgrad_cli.verdict.probing import OTHER_NUMBERS
 from convgrad_cli.verdict.readout import NotRead, Recovered, recover
 from convgrad_cli.verdict.shrink import boundary, same_fault, shrunk, simplest_fills, studied
-from convgrad_cli.verdict.signature import NO_ARITHMETIC, is_small
+from convgrad_cli.verdict.signature import NO_ARITHMETIC, TRANSFORM, fewer_bits, is_single, is_small
 
 HARDLY = 1 / 32  # of the largest element: an error that rounding can explain, and hardly a wrong term
 GROWS = 1e-3  # of the largest element: what a large sum below loses of it
@@ -104,15 +105,19 @@ def _asked(bench: Bench, spec: ConvSpec, found: Examination) -> Diagnosis:
     wrong = asked.mistaken if asked else ()
     guesses = {name: hypotheses(bench, study, name) for name in wrong if asked and name not in asked.misshapen}
     named: list[Named] = []
+    told = {one.operand: one for one in _told(found)}
     for name in wrong:
-        if asked and name in asked.misshapen:
+        if name in told:
+            named.append(told[name])
+        elif asked and name in asked.misshapen:
             named.append(_misshapen(study, name, asked.misshapen[name]))
         elif guesses[name]:
             named.append(_named(bench.all_of(study), name, guesses[name], guesses[name][0].factor != ROUNDED))
         else:
             named += _unsteady(bench, study, name)
     named += [one for one in _other_faults(found) if one.operand not in wrong]
-    masks = {n: asked.actual[n] != asked.right[n] for n in wrong if asked and n in asked.actual}
+    # Of few elements one set of integers may be right by chance.
+    masks = {n: _differ(bench.all_of(study), n) for n in wrong if asked and n in asked.actual}
     if not wrong:
         return Diagnosis(tuple(named), study, masks, (), (), None, {}, (), bench.calls)
     racing = {one.operand for one in named if one.kinds == ("F11",)}
@@ -125,7 +130,7 @@ def _asked(bench: Bench, spec: ConvSpec, found: Examination) -> Diagnosis:
     layers = [study, *([smallest] if smallest else [])]
     recovered, unread = _recovered(bench, layers, [name for name in masks if name not in racing])
     nameless = tuple((n, NAMELESS) for n in wrong if n not in {one.operand for one in named})
-    apart = boundary(bench, wrong)
+    apart = () if wrong[0] in racing else boundary(bench, wrong)
     hidden = (*nameless, *unread)
     return Diagnosis(tuple(named), study, masks, recovered, hidden, smallest, fills, apart, bench.calls)
 
@@ -152,6 +157,8 @@ def _read(bench: Bench, spec: ConvSpec, found: Examination) -> Diagnosis:
             hidden.append((name, said))
         elif guesses:
             named.append(_named([asked], name, guesses, equals=False))
+        elif one.certificate and (said := fewer_bits(one.certificate.actual, one.certificate.dtype)):
+            named.append(Named(name, ("F14",), said, equals=False))
         elif one.narrowest:
             said = f"fits {ARITHMETICS[one.narrowest].title}, which --arithmetic {one.narrowest} would declare"
             named.append(Named(name, ("F14",), said, equals=False))
@@ -181,7 +188,7 @@ def _unsteady(bench: Bench, spec: ConvSpec, name: str) -> Iterable[Named]:
         if name != "output" and (still is None or name not in still.actual or bool(still.actual[name].any())):
             return  # a gradient of zeros is 0 however it is rounded
         off = float(((one.actual[name] - right).abs().max() / right.abs().max()).nan_to_num(nan=1.0))
-        if 0 < off < HARDLY:
+        if 0 < off < HARDLY and not is_single(one.actual[name] != right):
             bits = floor(-log2(off))
             said = f"fits sums that are rounded on the way, to about {bits} bits"
             yield Named(name, ("F14",), said, equals=False)
@@ -193,12 +200,29 @@ def _unsteady(bench: Bench, spec: ConvSpec, name: str) -> Iterable[Named]:
         yield Named(name, ("F11",), "differs between two calls with the same numbers", equals=False)
 
 
+def _differ(answers: Sequence[Asked], name: str) -> Tensor:
+    """The elements that are wrong in any of the answers."""
+    return torch.stack([one.actual[name] != one.right[name] for one in answers if name in one.actual]).any(0)
+
+
+def _told(found: Examination) -> Iterable[Named]:
+    """What the verdict says already, and no formula could say better."""
+    for one in found.judged:
+        if one.reason.startswith(OTHER_NUMBERS):
+            yield Named(one.operand, ("F11",), "differs between two calls with the same numbers", equals=False)
+        elif one.operand in found.answer.missing:
+            yield Named(one.operand, ("F0",), one.reason, equals=False)
+        elif one.reason.startswith(TRANSFORM):
+            yield Named(one.operand, ("F14",), one.reason, equals=False)
+
+
 def _other_faults(found: Examination) -> Iterable[Named]:
     """Faults of the arithmetic, and those that only a condition shows."""
     for one in found.judged:
         wrong = any(found.probe.name == "logic" and not is_small(found) for found in one.differences)
         if one.verdict == "FAIL" and not wrong:  # on integers, where no arithmetic differs
-            kind = "F0" if one.reason.startswith(NO_ARITHMETIC) else "F14"
+            single = bool(one.differences) and all(is_single(each.wrong) for each in one.differences)
+            kind = "F0" if single or one.reason.startswith(NO_ARITHMETIC) else "F14"
             yield Named(one.operand, (kind,), one.reason, equals=False)
     failed = {one.operand for one in found.judged if one.verdict == "FAIL"}
     shown: dict[tuple[str, str], list[tuple[str, str]]] = {}

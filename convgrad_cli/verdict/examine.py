@@ -130,7 +130,7 @@ def _judge(
         if not reason and failed:
             reason = signature(run.spec, name, failed, narrowest, declared.name)
         elif not reason:
-            reason = outside(certificate.actual, len(wrong), narrowest)
+            reason = outside(certificate.actual, certificate.dtype, len(wrong), narrowest)
         if name in answer.missing:
             reason = f"no gradient for {LETTERS[name]}: the output does not depend on it for autograd"
         where = pattern(run.spec, name, mask)

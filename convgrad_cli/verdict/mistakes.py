@@ -64,6 +64,13 @@ def _operand(spec: ConvSpec, name: str, operand: str) -> Iterator[Mistake]:
             return with_operand(s, operand, change(getattr(s.operands, operand)))
 
         yield Mistake(f"{letter}-{key}", kind, words, operand, before, common=common)
+    if operand == "input":
+
+        def positive(s: Setup) -> Setup:
+            return with_operand(s, "input", torch.relu(s.operands.input))
+
+        said = "with every negative number of x set to 0: that of a ReLU before the layer"
+        yield Mistake("x-positive", "F0", said, operand, positive, common=False)
     if operand == "grad_output":
 
         def ones(s: Setup) -> Setup:

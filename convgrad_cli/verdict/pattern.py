@@ -28,24 +28,26 @@ def pattern(spec: ConvSpec, operand: str, wrong: Tensor) -> str:
     border = _border(spec, operand, wrong)
     if border:
         return border
-    found, share = _block(spec, operand, wrong)
+    parts, share = _block(spec, operand, wrong)
+    found = ", ".join(parts)
     if found and share >= MOSTLY:
         return found if share == 1 else f"most of {found}"
     spared, share = _block(spec, operand, ~wrong)
     if spared and share == 1 and count < wrong.numel() - 1:  # a single right one is chance
-        return f"all but {spared}"
+        *others, last = spared
+        return f"all but where {', '.join(others)} and {last} meet" if others else f"all but {last}"
     if count >= NEARLY * wrong.numel():
         return "nearly every element"
     return f"{found}, scattered" if found else "scattered"
 
 
-def _block(spec: ConvSpec, operand: str, some: Tensor) -> tuple[str, float]:
+def _block(spec: ConvSpec, operand: str, some: Tensor) -> tuple[list[str], float]:
     """The smallest block of indices on each axis that holds all of `some`, and the share of it that they fill."""
     chosen = [_touched(some, axis) for axis in range(some.dim())]
     named = zip(_axis_names(spec, operand), chosen, some.shape, strict=True)
     parts = [_described(name, indices, size) for name, indices, size in named if len(indices) < size]
     group = _group(spec, operand, chosen)
-    return ", ".join(parts + ([group] if group else [])), int(some.sum()) / prod(map(len, chosen))
+    return parts + ([group] if group else []), int(some.sum()) / prod(map(len, chosen))
 
 
 def _axis_names(spec: ConvSpec, operand: str) -> list[str]:

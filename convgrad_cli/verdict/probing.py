@@ -26,6 +26,7 @@ from convgrad_cli.verdict.probes import (
 MANY = 64  # elements: so many can't all hide that operands were rounded, or sums on the way to 16 bits
 RETRIES = 3
 AGAIN = 7  # times that sums of fewer elements than MANY are asked again
+OTHER_NUMBERS = "the same call gave other numbers the second time"
 POWER = 0.3  # of the elements that anything meets must have been tested by some probe with a result other than 0
 
 
@@ -156,7 +157,7 @@ def _other_numbers(was: Tensor, answer: Answer, name: str) -> str:
         return "the same call did not give it a second time"
     differ = ~torch.isclose(was.double(), now[: len(was)].to(was.dtype).double(), rtol=0.0, atol=0.0, equal_nan=True)
     many = f"{int(differ.sum()):,} of {differ.numel():,} elements"
-    return f"the same call gave other numbers the second time: {many} differ" if bool(differ.any()) else ""
+    return f"{OTHER_NUMBERS}: {many} differ" if bool(differ.any()) else ""
 
 
 def _constant(real: Tensor, probed: Tensor) -> str:

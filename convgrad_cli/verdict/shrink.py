@@ -96,7 +96,10 @@ def simplest_fills(bench: Bench, spec: ConvSpec, same: Same) -> dict[str, str]:
 def boundary(bench: Bench, wrong: tuple[str, ...]) -> tuple[str, ...]:
     """What sets the layers apart on which the first wrong tensor is wrong, of all that were asked about."""
     first = wrong[0]
-    seen = [(features(asked.spec), first in asked.wrong) for asked in bench.answers()]
+    wrong_on: dict[ConvSpec, bool] = {}
+    for asked in bench.answers():
+        wrong_on[asked.spec] = wrong_on.get(asked.spec, False) or first in asked.wrong
+    seen = [(features(spec), is_wrong) for spec, is_wrong in wrong_on.items()]
     bad, good = [f for f, is_wrong in seen if is_wrong], [f for f, is_wrong in seen if not is_wrong]
     if not good:
         return (f"wrong on all {len(bad)} layers that were tried",)
@@ -111,7 +114,7 @@ def boundary(bench: Bench, wrong: tuple[str, ...]) -> tuple[str, ...]:
         if left and len(needed) < 2:
             needed.append(name)
             good = [f for f in good if f[name]]
-    return (f"wrong only if {' and '.join(needed)}",) if needed else ()
+    return (f"wrong only if {' and '.join(needed)}, of the {len(seen)} layers that were tried",) if needed else ()
 
 
 def _right(names: tuple[str, ...]) -> str:

@@ -21,14 +21,19 @@ FORMATS = {11: "TF32", 10: "TF32", 8: "bfloat16", 7: "bfloat16"}
 DECLARED = {"TF32": "tf32", "bfloat16": "bf16"}
 PLAIN = 2.0**-20  # beyond what products of tiny numbers come to
 RESULTS = {8: "bfloat16", 11: "float16", 24: "float32"}
-CLIPPED, ADDED = "clipped", "a constant added"
-NO_ARITHMETIC = (CLIPPED, ADDED)  # what sentences begin with that tell of something done to right results
+FEW = 10  # an arithmetic makes more than one of so many elements wrong
+CLIPPED, ADDED, SINGLE = "clipped", "a constant added", "too few for an arithmetic"
+NO_ARITHMETIC = (CLIPPED, ADDED, SINGLE)  # what sentences begin with that tell of something done to right results
+TRANSFORM = "the formula is right, but numbers leak to where every term is 0: as from a transform (Winograd or FFT)"
 
 
 def signature(
     spec: ConvSpec, operand: str, failed: Sequence[Difference], narrowest: str, declared: str = "direct"
 ) -> str:
     """One sentence on a wrong tensor from the probes that it `failed`; `narrowest` explains it on the real data."""
+    wrong = torch.cat([one.actual[one.wrong] for one in failed])
+    if bool((~wrong.isfinite()).all()) and all(bool(one.expected.isfinite().all()) for one in failed):
+        return f"{_share(failed[0])} come back as {'NaN' if bool(wrong.isnan().any()) else 'an infinity'}"
     logic = next((one for one in failed if one.probe.name == "logic"), None)
     limit = _clipped(failed)
     if narrowest and limit:  # it was right on the real data
@@ -52,15 +57,22 @@ def signature(
     return _sums(failed, narrowest)
 
 
-def outside(actual: Tensor, wrong: int, narrowest: str) -> str:
+def outside(actual: Tensor, dtype: torch.dtype, wrong: int, narrowest: str) -> str:
     """One sentence on a tensor of which the bound proves `wrong` elements wrong, where no probe says more."""
     said = f"{wrong:,} of {actual.numel():,} elements {'is' if wrong == 1 else 'are'} proved outside the rounding bound"
     if wrong < SEVERAL:  # an arithmetic would show in more
         return said
-    bits = next((n for n in RESULTS if _has_bits(actual.double().flatten(), n)), BITS[actual.dtype])
-    if bits < BITS[actual.dtype]:
-        return f"{said}; all results have no more than {bits} bits, as if rounded to {RESULTS[bits]}"
+    rounded = fewer_bits(actual, dtype)
+    if rounded:
+        return f"{said}; {rounded}"
     return f"{said}; {ARITHMETICS[narrowest].title} would explain it" if narrowest else said
+
+
+def fewer_bits(actual: Tensor, dtype: torch.dtype) -> str:
+    """That all results are numbers of a shorter dtype than that of the operands, if they are."""
+    bits = next((n for n in RESULTS if _has_bits(actual.double().flatten(), n)), BITS[dtype])
+    said = f"all results have no more than {bits} bits, as if rounded to "
+    return f"{said}{RESULTS[bits]}" if bits < BITS[dtype] else ""
 
 
 def _rounded(operand: str, failed: Sequence[Difference], narrowest: str, declared: str, wholes: bool) -> str:
@@ -74,9 +86,10 @@ def _rounded(operand: str, failed: Sequence[Difference], narrowest: str, declare
     if bool((actual == -expected).all()):
         return f"{_lost(failed, expected)} back with the other sign: {_share(one)}"
     # Where tiny numbers are lost, the others say how many bits are kept.
-    plain = (expected.abs() > PLAIN) | bool(actual.all())
+    plain = expected.abs() > PLAIN
     if not bool(plain.any()):
         return f"only small numbers are wrong: {_share(one)}, none of them larger than {expected.abs().max():.2g}"
+    plain |= bool(actual.all())
     actual, expected = actual[plain], expected[plain]
     kept = _kept(actual, expected, BITS[dtype])
     if len(actual) >= SEVERAL and bool((actual == actual.round()).all()):
@@ -138,6 +151,8 @@ def _off(one: Difference) -> str:
 def _sums(failed: Sequence[Difference], narrowest: str) -> str:
     if any(one.probe.name == "overflow" and not bool(one.actual[one.wrong].isfinite().all()) for one in failed):
         return "sums leave the range of float16 on the way, where the result itself would fit"
+    if is_single(failed[0].wrong):
+        return f"{SINGLE}: {_share(failed[0])} differ by {_off(failed[0])} on exact integers"
     wide = "float64" if failed[0].probe.operands.input.dtype == torch.float64 else "float32"
     title = f" ({ARITHMETICS[narrowest].title})" if narrowest in ("partial", "short") else ""
     return f"sums are not kept in {wide}: {_share(failed[0])} are rounded on the way{title}"
@@ -167,6 +182,11 @@ def is_small(one: Difference) -> bool:
     return bool(off.isfinite().all()) and float(off.max()) < SMALL
 
 
+def is_single(wrong: Tensor) -> bool:
+    """Whether so few elements are wrong that no arithmetic makes them so."""
+    return int(wrong.sum()) < min(SEVERAL, wrong.numel() / FEW)
+
+
 def _is_slight(one: Difference) -> bool:
     return is_small(one) or _units(one) <= LAST
 
@@ -180,15 +200,14 @@ def _leaks(one: Difference) -> bool:
 
 def _transform(spec: ConvSpec, operand: str, one: Difference) -> str:
     """Also how large the tiles are: so far a number leaks, and then a kernel less one."""
-    said = "the formula is right, but numbers leak to where every term is 0: as from a transform (Winograd or FFT)"
     leaked = one.wrong & (one.expected == 0)
     if operand in ("weight", "bias"):
-        return said
+        return TRANSFORM
     planes = leaked.flatten(0, -spec.dims - 1)
     sizes = [_extent(plane, axis) for plane in planes for axis in range(spec.dims) if bool(plane.any())]
     # The median: where tiles overlap, a number leaks into both.
     tiles = [int(median(sizes[axis :: spec.dims])) + spec.kernel_size[axis] - 1 for axis in range(spec.dims)]
-    return f"{said} over tiles of about {'x'.join(map(str, tiles))}"
+    return f"{TRANSFORM} over tiles of about {'x'.join(map(str, tiles))}"
 
 
 def _extent(plane: Tensor, axis: int) -> int:

@@ -64,6 +64,15 @@ def wrong_settings(spec: ConvSpec) -> Iterator[Mistake]:
         moved = tuple(p + by for p in padding)
         said = f"with padding {said_numbers(moved)} for {said_numbers(padding)}: the kernel starts {_off(by)}"
         yield from _setting(spec, "padding", "F6", {f"{by:+d}": (moved, said)})
+    for key, factors, words in (
+        ("by-dilation", dilation, "with the padding times the dilation"),
+        ("by-stride", stride, "with the padding times the stride"),
+    ):
+        scaled = tuple(p * n for p, n in zip(padding, factors, strict=True))
+        yield from _setting(spec, "padding", "F6", {key: (scaled, words)}, common=False)
+    halves = tuple(k // 2 for k in spec.kernel_size)
+    said = "with padding kernel // 2, whatever the layer has"
+    yield from _setting(spec, "padding", "F6", {"half": (halves, said)}, common=False)
     yield from _remainders(spec, padding)
     if spec.groups > 1:
         said = "without groups, and the first group's w between all channels"

@@ -172,7 +172,7 @@ $ inspect --layer 'mb2ic16ih8oc32kh3xx1'
 $ inspect --layer '--dt=f32,f16 ic16ih8oc32kh3'
 '--dt=f32,f16 ic16ih8oc32kh3' names several problems; give --dt and --mb one value each
 $ explain --layer 'conv -n 1 -c 3 --kernel 3'
-MIOpenDriver has no option '--kernel'; write -n 32 --spatial_dim 3
+MIOpenDriver has no option '--kernel'; its lines are conv -n 1 -c 3 -H 9 -W 9 -k 4 -y 3 -x 3
 $ check --layer '{"kernel": 3}'
 a layer in JSON has no 'kernel'; it knows layer, name, dtype, directions, batch_size, bias, dilation, dims, groups,
 in_channels, input_size, kernel_size, out_channels, output_padding, padding, padding_mode, stride, transposed

@@ -285,6 +285,7 @@ def test_not_finite_is_refused():
         (("--convention", "cs231n"), "--convention cs231n needs a TARGET"),
         (("--exec", "program"), "--exec 'program' has no {in} and no {out}"),
         (("--scalars",), "--scalars says how a function is called, and none is named"),
+        (("--as", "torch"), "--as says how a function is called, and none is named"),
         (("--conditions", "repeats"), "did you mean repeat?"),
         (("--arithmetic", "exakt"), "did you mean exact?"),
         (("--arithmetic", "short"), "--arithmetic short describes results of float16 or bfloat16; these are float32"),

@@ -158,7 +158,10 @@ WRONG = [
     ("--mb=x", "list:1: --mb takes a whole number from 0 to 999999999, not 'x'"),
     ("--dir=UP", "list:1: --dir=UP is not one of FWD_B, FWD_D, FWD_I, BWD_D, BWD_W, BWD_WB, BWD_DW"),
     ("hello", "list:1: 'hello' is not a layer; write it as PyTorch does: Conv2d(3, 4, (2, 2))"),
-    ("conv -n 1 -Q 2", "list:1: MIOpenDriver has no option '-Q'; write -n 32 --spatial_dim 3"),
+    (
+        "conv -n 1 -Q 2",
+        "list:1: MIOpenDriver has no option '-Q'; its lines are conv -n 1 -c 3 -H 9 -W 9 -k 4 -y 3 -x 3",
+    ),
     ("MIOpenDriver convint8 -n 1", "list:1: MIOpenDriver convint8 is not one of conv, convfp16, convbfp16"),
     ('{"kernel": 3}', "list:1: a layer in JSON has no 'kernel'; it knows layer, name, "),
     ("g3ic4oc6iw3kw2", "list:1: --groups 3 must divide both 4 input channels and 6 output channels"),

@@ -139,6 +139,22 @@ def agrees(text: str, spec=PLAIN, names=("weight", "input", "bias"), **options):
         target.close()
 
 
+def test_code_that_wants_numbers_is_told_of_scalars(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "def one(x, w, b, g, stride): return x[:, ::stride], w\n"
+        "def two(x, w, b, g, stride, padding): raise ValueError('no')\n"
+        "def own(x, w, b, g, stride): raise KeyError('no')\n"
+    )
+    for name, hint in (
+        ("one", "; stride came as a tuple: --scalars gives numbers"),
+        ("two", "; stride and padding came as tuples: --scalars gives numbers"),
+        ("own", ""),
+    ):
+        said = refusal(function_target(f"{tmp_path / 'mine.py'}::{name}"), PLAIN)
+        assert said.endswith(f"){hint}")
+    assert refusal(function_target(f"{tmp_path / 'mine.py'}::two", scalars=True), PLAIN).endswith("(mine.py:2)")
+
+
 def test_scalars_are_handed_over_where_one_number_says_it():
     target = function_target(LOOPS + "scalars", scalars=True)
     operands = integer_operands(PLAIN)

@@ -216,6 +216,17 @@ def test_many_passes_at_once_and_tensors_without_numbers_are_said():
     assert capture.notes[0] == "first is not judged: it is traced, or its tensors have no numbers"
 
 
+def test_dtypes_that_are_not_judged_are_said_and_autocast():
+    layer, x = nn.Conv2d(2, 3, 3), torch.randn(1, 2, 5, 5)
+    with Capture(layer, list[Use]().append) as capture, torch.autocast("cpu", torch.bfloat16):
+        layer(x).sum().backward()
+    assert capture.notes == ["Conv2d is not judged: it runs under autocast, which casts what it is given"]
+    complex_layer = nn.Conv2d(2, 3, 3, dtype=torch.complex64)
+    with Capture(complex_layer, list[Use]().append) as capture:
+        complex_layer(x.to(torch.complex64)).abs().sum().backward()
+    assert capture.notes == ["Conv2d is not judged: it runs on complex64"]
+
+
 def test_why_no_gradient_came_is_not_guessed():
     model, x = small()
     with Capture(model, lambda use: None) as capture:

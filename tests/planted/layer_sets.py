@@ -48,6 +48,21 @@ PADDED = (
     layer((3, 2), (7, 5), (3, 4), 2, (1, 2)),
     layer((2, 4), (6, 5), (3, 3), 1, (2, 1), 1, 2, 3),
 )
+PADDED_AND_DILATED = (
+    layer((2, 3), (8, 7), (3, 2), 1, 1, 2),
+    layer((3, 2), (8, 9), (2, 3), 2, (1, 2), 2),
+    layer((4, 2), (9, 8), (3, 3), 1, (2, 1), (3, 2), 2),
+)
+PADDED_AND_STRIDED = (
+    layer((2, 3), (7, 6), (3, 2), 2, 1),
+    layer((3, 2), (8, 7), (3, 4), (3, 2), (1, 2), 1, 1, 3),
+    layer((4, 4), (6, 7), (2, 3), (2, 3), 1, 1, 2, 1),
+)
+NOT_HALF = (  # padding that is not half the kernel
+    layer((2, 3), (6, 5), (3, 2)),
+    layer((3, 2), (8, 7), (2, 3), 2),
+    layer((4, 2), (7, 8), (3, 3), 1, 2, 1, 2, 3),
+)
 SHIFTED = (  # padding that differs between the axes, first the larger one
     layer((2, 3), (6, 5), (3, 2), 1, (2, 1)),
     layer((3, 2), (7, 8), (4, 3), 2, (2, 1)),

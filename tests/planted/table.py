@@ -18,6 +18,7 @@ import im2col_more
 import layer_sets as on
 import loops
 import loops_more
+import paddings
 import reports
 import strided
 import torch_more
@@ -136,6 +137,17 @@ PLANTED = (
             ("dilation_forgotten_first_sample", "F4 F0", "weight", on.DILATED_ROWS),
             ("padding_ignored_last_tap_skipped", "F6 F0", "weight", on.PADDED),
             ("axes_swapped_and_bias_averaged", "F7 F9", "weight bias", on.AXES),
+        ),
+    ),
+    *_planted(
+        paddings,
+        "numpy",
+        "loops",
+        (
+            ("always_half_the_kernel", "F6", "input weight", on.NOT_HALF),
+            ("times_the_dilation", "F6", "input weight", on.PADDED_AND_DILATED),
+            ("times_the_stride", "F6", "input", on.PADDED_AND_STRIDED),
+            ("relu_before", "F0", "weight", on.PLAIN),
         ),
     ),
     *_planted(

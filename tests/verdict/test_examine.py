@@ -42,6 +42,7 @@ def changed(**changes):
     [
         (lambda t: t.clamp(-1e5, 1e5), "clipped: results beyond 100000 come back as 100000"),
         (lambda t: t + 1e-12, "a constant added: 1e-12 comes out wherever every term is 0"),
+        (lambda t: t.index_fill(0, torch.tensor(1), float("nan")), "288 of 864 elements come back as NaN"),
     ],
 )
 def test_what_is_done_to_right_results_is_no_arithmetic(change, reason):

@@ -42,7 +42,7 @@ def test_it_is_said_in_one_line(name, places, said):
 def test_what_is_right_is_named_where_that_is_shorter():
     wrong = mask("weight", ...)
     wrong[..., 1, 1] = False
-    assert pattern(SPEC, "weight", wrong) == "all but kernel row 1, kernel column 1"
+    assert pattern(SPEC, "weight", wrong) == "all but where kernel row 1 and kernel column 1 meet"
 
 
 def test_a_single_right_one_is_chance():
