@@ -43,7 +43,7 @@ class LoadedModel:
         self, question: Mapping[str, Any], blocks: Mapping[str, Block]
     ) -> tuple[dict[str, Any], dict[str, Block]]:
         device = find_device(question["device"])
-        dtype = getattr(torch, question["dtype"]) if question["dtype"] else _dtype_of(self._model)
+        dtype = getattr(torch, question["dtype"]) if question["dtype"] else _dtype_of(self._model, blocks)
         model = self._model.to(device=device, dtype=dtype if question["dtype"] else None).train(question["train"])
         input = _input(question, blocks, dtype).to(device)
         # Whole numbers came as float64; to an embedding they are what they were.
@@ -66,10 +66,11 @@ class LoadedModel:
             self._tell({"row": asdict(row_of(use, question["arithmetic"]))})
 
 
-def _dtype_of(model: torch.nn.Module) -> torch.dtype:
-    """What the model computes in, as far as its first tensor tells."""
+def _dtype_of(model: torch.nn.Module, blocks: Mapping[str, Block]) -> torch.dtype:
+    """What the model computes in, as far as its first tensor tells, or else the input that was given."""
     found = (*model.parameters(), *model.buffers())
-    return next((tensor.dtype for tensor in found if tensor.dtype.is_floating_point), torch.float32)
+    given = getattr(torch, blocks["input"].dtype) if "input" in blocks else torch.float32
+    return next((tensor.dtype for tensor in found if tensor.dtype.is_floating_point), given)
 
 
 def _embeds(model: torch.nn.Module) -> bool:

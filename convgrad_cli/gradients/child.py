@@ -78,7 +78,7 @@ def serve(load: Callable[[Mapping[str, Any], Tell], Subject]) -> None:
         try:
             reply, results = subject.answer(question, blocks)
         except BaseException as error:
-            other = isinstance(error, OtherLayer)
+            other = isinstance(error, OtherLayer | NotImplementedError)
             reply, results = {"error": _sentence(error, setup["path"], room), "other_layer": other}, {}
         if os.getpid() != own:  # a fork that the code made, and let run on to here
             os._exit(0)

@@ -135,10 +135,11 @@ def _with_own_parameters(module: torch.nn.Module) -> Forward:
             raise Refusal("is a module without a bias, and this layer has one; use --no-bias")
         try:
             return torch.func.functional_call(module, given, (x,))
-        except RuntimeError as error:
+        except RuntimeError:
             own = module.get_parameter("weight").shape
             if own == w.shape:
                 raise
-            raise OtherLayer(f"has a weight of {by_x(own)}, and this layer's is {by_x(w.shape)}: {error}") from None
+            shown = f"; give --layer '{module}'" if str(module).startswith("Conv") else ""
+            raise OtherLayer(f"has a weight of {by_x(own)}, and this layer's is {by_x(w.shape)}{shown}") from None
 
     return forward

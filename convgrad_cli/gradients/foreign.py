@@ -21,6 +21,7 @@ from convgrad_cli.safe import safe
 from convgrad_cli.tensors.operands import Operands, Tensor
 
 TIMEOUT = 60.0  # seconds
+NO_NUMBER = ("tuple", "inhomogeneous", "indices must be integers")  # in errors of what a tuple was taken for a number
 KINDS = ("backward", "forward", "cs231n", "double_backward")
 FRAMEWORKS = ("numpy", "torch")
 
@@ -179,9 +180,9 @@ class FunctionTarget:
         }
 
     def _hint(self, error: str, keywords: Mapping[str, Any]) -> str:
-        """What code may have meant that can't work with tuples."""
+        """What helps code that takes the settings for numbers."""
         tuples = [name for name, value in keywords.items() if isinstance(value, tuple) and name in SETTINGS]
-        if self._scalars or not tuples or not error.startswith(("raised TypeError", "raised ValueError")):
+        if self._scalars or not tuples or not any(words in error for words in NO_NUMBER):
             return ""
         return f"; {' and '.join(tuples)} came as {'tuples' if len(tuples) > 1 else 'a tuple'}: --scalars gives numbers"
 

@@ -8,7 +8,7 @@ from typing import Any
 from convgrad_cli.gradients.channel import Block, Shape
 from convgrad_cli.gradients.results import OtherLayer, Refusal
 from convgrad_cli.gradients.subject import understand
-from convgrad_cli.gradients.target import TargetError
+from convgrad_cli.gradients.target import OtherLayerError, TargetError
 
 
 class LocalWorker:
@@ -34,7 +34,8 @@ class LocalWorker:
         except Refusal as error:
             return {"error": str(error), "other_layer": isinstance(error, OtherLayer)}, {}
         except (Exception, SystemExit) as error:
-            raise TargetError(self.said(f"raised {type(error).__name__}: {error}")) from error
+            kind = OtherLayerError if isinstance(error, NotImplementedError) else TargetError
+            raise kind(self.said(f"raised {type(error).__name__}: {error}")) from error
 
     def said(self, error: object) -> str:
         """What is wrong, after the name."""

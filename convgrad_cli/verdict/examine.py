@@ -22,7 +22,7 @@ from convgrad_cli.verdict.precision import Reading, read_precision
 from convgrad_cli.verdict.probes import TENSORS, Difference, Probed
 from convgrad_cli.verdict.probing import Probing, misshapen, probes_for
 from convgrad_cli.verdict.reference import references
-from convgrad_cli.verdict.signature import outside, signature
+from convgrad_cli.verdict.signature import is_single, outside, signature
 
 FEW = 10  # a wrong element in so many, or fewer, may be wrong alone
 SEVERITY = ("FAIL", "ERROR", "SUSPECT", "MISTRUSTED", "PASS")
@@ -123,7 +123,7 @@ def _judge(
     wrong, narrowest = certificate.wrong(declared), certificate.narrowest()
     if failed or len(wrong) or name in answer.missing:
         mask = certificate.mask(declared) if len(wrong) or not failed else failed[0].wrong
-        if not probed and not _is_everywhere(certificate, mask):
+        if is_single(mask) if probed else not _is_everywhere(certificate, mask):
             narrowest = ""
         absent = next((f"on other numbers {one.absent}" for one in failed if one.absent), "")
         reason = absent or unsteady

@@ -7,7 +7,7 @@ that the code was asked about.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from math import isfinite
 
@@ -41,6 +41,13 @@ class Asked:
     actual: Mapping[str, Tensor]
     right: Mapping[str, Tensor]
     misshapen: Mapping[str, tuple[int, ...]]
+    _known: dict[str, dict[str, Mistake]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def known(self, name: str) -> dict[str, Mistake]:
+        """Every mistake that the tensor `name` can show here, made once: each guess is held against them."""
+        if name not in self._known:
+            self._known[name] = mistakes(self.spec, self.operands, name, self.past)
+        return self._known[name]
 
     @property
     def wrong(self) -> tuple[str, ...]:
@@ -119,7 +126,7 @@ class Hypothesis:
 
     def predict(self, asked: Asked, name: str) -> Tensor | None:
         """The tensor on the layer and numbers of `asked`. A mistake that a layer can't show changes nothing there."""
-        known = _known(asked, name)
+        known = asked.known(name)
         found = reproduce(asked.spec, asked.operands, name, [known[key] for key in self.keys if key in known])
         return found if found is None or not self.factor else found * factor_of(asked.spec, self.factor)
 
@@ -165,10 +172,6 @@ def hypotheses(bench: Bench, spec: ConvSpec, name: str) -> list[Hypothesis]:
     return []
 
 
-def _known(asked: Asked, name: str) -> dict[str, Mistake]:
-    return mistakes(asked.spec, asked.operands, name, asked.past)
-
-
 def _same(actual: Tensor, found: Tensor, dtype: torch.dtype) -> bool:
     """Bit for bit, the formula's exact number rounded once to the dtype of the code; NaN where it has NaN."""
     if bool(found.isnan().any()):
@@ -190,13 +193,13 @@ Candidate = tuple[tuple[str, ...], Tensor | None]  # the keys of mistakes, and t
 def singles(asked: Asked, name: str) -> Iterator[Candidate]:
     """The right formula, which a factor may come on top of, and one mistake."""
     yield (), asked.right[name]
-    for key, one in _known(asked, name).items():
+    for key, one in asked.known(name).items():
         yield (key,), reproduce(asked.spec, asked.operands, name, [one])
 
 
 def pairs(asked: Asked, name: str) -> Iterator[Candidate]:
     """Two mistakes in different places."""
-    some = [one for one in _known(asked, name).values() if one.common]
+    some = [one for one in asked.known(name).values() if one.common]
     early = [one for one in some if one.after is None]
     late = [one for one in some if one.before is None and one.route is None]
     for one in early:
@@ -282,7 +285,7 @@ def parted(bench: Bench, spec: ConvSpec, name: str, found: list[Hypothesis]) -> 
 def words_of(asked: Sequence[Asked], name: str, guess: Hypothesis) -> tuple[tuple[str, ...], str]:
     """The classes of a hypothesis, and its words, which complete "equals the reference ..."."""
     spec = asked[0].spec
-    known = next(all_of for one in asked if set(guess.keys) <= set(all_of := _known(one, name)))
+    known = next(all_of for one in asked if set(guess.keys) <= set(all_of := one.known(name)))
     steps = [known[key] for key in guess.keys]
     kinds, said = [step.kind for step in steps], [step.words for step in steps]
     if guess.factor not in ("", ROUNDED):

@@ -5,7 +5,7 @@ Of saved gradients there is one set, on real data. The named wrong formula then 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import isfinite
 from time import perf_counter
@@ -27,13 +27,15 @@ LOOSE = {torch.float64: 1e-9, torch.float32: 1e-3, torch.float16: 0.1, torch.bfl
 def fitting(asked: Asked, name: str, declared: Arithmetic) -> list[Hypothesis]:
     """What the tensor `name` is up to the rounding of the `declared` arithmetic: one mistake, else two."""
     begun = perf_counter()
+    # Of magnitudes a formula makes sum|t|, and of ones the number of its terms.
+    three = (asked, *(replace(asked, operands=asked.operands.map(of)) for of in (torch.abs, torch.ones_like)))
     steps = (singles, pairs) if asked.spec.macs <= MOST else (singles,)
     for candidates in (step(asked, name) for step in steps):
         found: list[Hypothesis] = []
         for keys, tensor in candidates:
             if perf_counter() - begun > SECONDS:
                 break
-            found += [guess for guess in _guesses(asked, name, keys, tensor) if _holds(asked, name, guess, declared)]
+            found += [guess for guess in _guesses(asked, name, keys, tensor) if _holds(three, name, guess, declared)]
         if found:
             return found
     return []
@@ -58,11 +60,9 @@ def _guesses(asked: Asked, name: str, keys: tuple[str, ...], found: Tensor | Non
         yield Hypothesis(keys, repr(float((actual * found).sum() / (found * found).sum())))
 
 
-def _holds(asked: Asked, name: str, guess: Hypothesis, declared: Arithmetic) -> bool:
-    """Whether every element is within the rounding bound of the wrong formula."""
-    # Of magnitudes a formula makes sum|t|, and of ones the number of its terms.
-    three = (asked.operands, asked.operands.map(torch.abs), asked.operands.map(torch.ones_like))
-    exact, size, terms = (guess.predict(replace(asked, operands=one), name) for one in three)
+def _holds(three: Sequence[Asked], name: str, guess: Hypothesis, declared: Arithmetic) -> bool:
+    """Whether every element is within the rounding bound of the wrong formula; `three`: also of |numbers| and ones."""
+    asked, (exact, size, terms) = three[0], (guess.predict(one, name) for one in three)
     if exact is None or size is None or terms is None:
         return False
     dtype, size = asked.operands.input.dtype, size.abs()

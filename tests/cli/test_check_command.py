@@ -62,6 +62,10 @@ def prints(x, w, b, g, *, stride, padding):
     return backward(x, w, b, g, stride=stride, padding=padding)
 def generates(x, w, b, g): yield g
 def zeros(x, w, b, g): return x * 0, w * 0, g.sum((0, 2, 3)) * 0
+def unstrided(x, w, b, g, stride, padding):
+    if max(stride) > 1:
+        raise NotImplementedError("stride")
+    return backward(x, w, b, g, stride=stride, padding=padding)
 def scalars(x, w, b, g, stride, padding):
     return backward(x, w, b, g, stride=(stride, stride), padding=(padding, padding))
 """
@@ -70,6 +74,7 @@ import torch
 def forward(x, w, b, *, stride, padding, dilation, groups):
     return torch.nn.functional.conv2d(x, w, b, stride, padding, dilation, groups)
 module = torch.nn.Conv2d(2, 3, (3, 2))
+other = torch.nn.Conv2d(4, 6, (3, 1), groups=2)
 """
 LAYERS = """
 import numpy as np
@@ -210,6 +215,7 @@ def test_the_default_layer_has_no_two_equal_sizes_and_is_said(folder):
         (("--convention", "cs231n", "layers.py"), 12),
         (("mine.py::scalars", "--scalars"), 12),
         (("--forward", "forward.py::module"), 4),
+        (("mine.py::unstrided",), 9),
     ],
 )
 def test_classes_of_layers_that_code_is_not_meant_for_are_not_held_against_it(folder, arguments, classes):
@@ -217,6 +223,21 @@ def test_classes_of_layers_that_code_is_not_meant_for_are_not_held_against_it(fo
     assert done.status == 0, done.out
     assert f"right on {classes} of {classes} classes" in done.out
     assert f"{classes} classes of layers were tried" in done.err
+
+
+def test_code_without_an_answer_for_the_layer_itself_has_none(folder):
+    done = check(folder, "mine.py::unstrided", "--size", "7", "--kernel", "3", "--stride", "2")
+    assert (done.status, done.err) == (
+        2,
+        "convgrad: mine.py::unstrided raised NotImplementedError: stride (mine.py:45)\n",
+    )
+    other = check(folder, "--forward", "forward.py::other")
+    assert other.err.endswith(
+        "has a weight of 6x2x3x1, and this layer's is 3x2x3x2; "
+        "give --layer 'Conv2d(4, 6, kernel_size=(3, 1), stride=(1, 1), groups=2)'\n"
+    )
+    layer = "Conv2d(4, 6, kernel_size=(3, 1), stride=(1, 1), groups=2)"
+    assert check(folder, "--forward", "forward.py::other", "--layer", layer).status == 0
 
 
 @pytest.mark.parametrize("kind", ["--bias", "--no-bias", "--dims 1", "--transposed"])

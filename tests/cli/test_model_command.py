@@ -72,6 +72,15 @@ def test_a_model_is_judged_in_the_dtypes_that_it_has(tmp_path):
     cast = model(*target, "--dtype", "float64", "-f", "json", "-q").json()
     assert {layer["dtype"] for layer in cast["layers"]} == {"float64"}
     assert model(*target, "--layer", "short", "-q").out.startswith("Conv2d(2, 3, kernel_size=(3, 3))  bfloat16")
+    with (tmp_path / "net.py").open("a") as file:
+        file.write(
+            "class Bare(torch.nn.Module):\n"
+            "    def forward(self, x):\n"
+            "        return torch.nn.functional.conv2d(x, torch.ones(2, 3, 3, 3, dtype=x.dtype))\n"
+        )
+    np.save(tmp_path / "x.npy", np.ones((1, 3, 5, 5)))
+    bare = model(f"{tmp_path / 'net.py'}::Bare", "--input", str(tmp_path / "x.npy"), "-f", "json", "-q").json()
+    assert bare["dtype"] == "float64"
 
 
 def test_formats_hold_the_same_rows():
