@@ -103,9 +103,10 @@ def _asked(bench: Bench, spec: ConvSpec, found: Examination) -> Diagnosis:
     # Of few elements one set of integers may be the same where the mistake is made.
     asked = next((one for one in bench.all_of(study) if one.mistaken), bench.ask(study))
     wrong = asked.mistaken if asked else ()
-    guesses = {name: hypotheses(bench, study, name) for name in wrong if asked and name not in asked.misshapen}
-    named: list[Named] = []
     told = {one.operand: one for one in _told(found)}
+    formulas = [name for name in wrong if name not in told and asked and name not in asked.misshapen]
+    guesses = {name: hypotheses(bench, study, name) for name in formulas}
+    named: list[Named] = []
     for name in wrong:
         if name in told:
             named.append(told[name])

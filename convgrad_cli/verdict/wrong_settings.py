@@ -60,19 +60,7 @@ def wrong_settings(spec: ConvSpec) -> Iterator[Mistake]:
             kind = "F2" if what == "stride" else "F4"
             told = {f"{by:+d}": (moved, f"with a {what} of {words} than it has")}
             yield from _setting(spec, what, kind, told, common=False)
-    for by in (1, -1, 2, -2):
-        moved = tuple(p + by for p in padding)
-        said = f"with padding {said_numbers(moved)} for {said_numbers(padding)}: the kernel starts {_off(by)}"
-        yield from _setting(spec, "padding", "F6", {f"{by:+d}": (moved, said)})
-    for key, factors, words in (
-        ("by-dilation", dilation, "with the padding times the dilation"),
-        ("by-stride", stride, "with the padding times the stride"),
-    ):
-        scaled = tuple(p * n for p, n in zip(padding, factors, strict=True))
-        yield from _setting(spec, "padding", "F6", {key: (scaled, words)}, common=False)
-    halves = tuple(k // 2 for k in spec.kernel_size)
-    said = "with padding kernel // 2, whatever the layer has"
-    yield from _setting(spec, "padding", "F6", {"half": (halves, said)}, common=False)
+    yield from _other_paddings(spec, padding)
     yield from _remainders(spec, padding)
     if spec.groups > 1:
         said = "without groups, and the first group's w between all channels"
@@ -83,6 +71,23 @@ def wrong_settings(spec: ConvSpec) -> Iterator[Mistake]:
             return replace(s, spec=replace(s.spec, padding_mode="zeros"))
 
         yield Mistake("mode-ignored", "F6", f"with zeros for the border: {spec.padding_mode} is ignored", "mode", zero)
+
+
+def _other_paddings(spec: ConvSpec, padding: Sizes) -> Iterator[Mistake]:
+    """The kernel starts a little beside its place, or where a padding that was worked out puts it."""
+    for by in (1, -1, 2, -2):
+        moved = tuple(p + by for p in padding)
+        said = f"with padding {said_numbers(moved)} for {said_numbers(padding)}: the kernel starts {_off(by)}"
+        yield from _setting(spec, "padding", "F6", {f"{by:+d}": (moved, said)})
+    by_dilation, by_stride = (
+        tuple(p * n for p, n in zip(padding, factors, strict=True)) for factors in (spec.dilation, spec.stride)
+    )
+    worked_out = {
+        "by-dilation": (by_dilation, "with the padding times the dilation"),
+        "by-stride": (by_stride, "with the padding times the stride"),
+        "half": (tuple(k // 2 for k in spec.kernel_size), "with padding kernel // 2, whatever the layer has"),
+    }
+    yield from _setting(spec, "padding", "F6", worked_out, common=False)
 
 
 def _other_axes(spec: ConvSpec, what: str, values: Sizes) -> Iterator[Mistake]:
