@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import partial
 
 import torch
 
@@ -18,7 +18,7 @@ UNJUDGED = {
     "batched": "as many backward passes ran at once (is_grads_batched, vectorize)",
     "again": "in a later backward pass over the same graph",
 }
-BLOCK = 2**18  # numbers: for fewer, two threads wait for each other longer than they work
+COLUMNS = 4093  # a prime, so that hardly a shape moves numbers by a multiple of it
 INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by their bytes
 
 
@@ -106,25 +106,15 @@ def _has_hooks(tensor: Tensor | None) -> bool:
 
 
 def _marks(operands: Mapping[str, Tensor]) -> dict[str, bytes]:
-    """What tells whether the operands are still the same, at the cost of a look at each.
+    """What tells whether the operands are still the same, at the cost of one look at each.
 
-    For each block of their bits a plain sum, which no single change escapes, and a weighted one, for what is moved or
-    negated.
+    Sums of their bits in columns, which no single change escapes, nor what is moved into another column; and the last
+    entries as they are, as negating an even number of entries of a column leaves its sum.
     """
     marks = {}
     for name, tensor in operands.items():
-        kind = INTEGERS[tensor.itemsize]
-        bits, weights = tensor.resolve_neg().view(kind).reshape(-1), _weights(kind, tensor.device)
-        sums = [
-            some.sum(dtype=kind)
-            for block in torch.split(bits, len(weights))
-            for some in (block, (block >> 2 * tensor.itemsize).mul_(weights[: len(block)]))
-        ]
-        marks[name] = torch.stack(sums).cpu().numpy().tobytes()
+        bits = tensor.resolve_neg().view(INTEGERS[tensor.itemsize]).reshape(-1)
+        summed = max(0, len(bits) - 1) // COLUMNS * COLUMNS
+        sums = bits[:summed].view(-1, COLUMNS).sum(0, dtype=bits.dtype)
+        marks[name] = torch.cat([sums, bits[summed:]]).cpu().numpy().tobytes()
     return marks
-
-
-@cache
-def _weights(kind: torch.dtype, device: torch.device) -> Tensor:
-    wide = torch.randint(-(2**63), 2**63 - 1, (BLOCK,), generator=torch.Generator().manual_seed(0))
-    return wide.to(device, kind)

@@ -11,6 +11,7 @@ from torch import nn
 from convgrad_cli import capture
 from convgrad_cli.gradients.autograd import autograd
 from convgrad_cli.models.capture import Capture
+from convgrad_cli.models.run import COLUMNS
 from convgrad_cli.models.use import Use
 
 
@@ -155,11 +156,12 @@ EDITS = {
 CHANGED = "x or w was written to between the forward and the backward pass in a way that autograd does not see"
 
 
+@pytest.mark.parametrize("batch", [2, 2 * COLUMNS // (3 * 8 * 9) + 1])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("edit", EDITS)
-def test_operands_that_are_written_to_behind_autograds_back_are_said(edit, dtype):
-    model, x = small()
-    model, x = model.to(dtype), x.to(dtype)
+def test_operands_that_are_written_to_behind_autograds_back_are_said(edit, dtype, batch):
+    model, _ = small()
+    model, x = model.to(dtype), torch.randn(batch, 3, 8, 9).to(dtype)
 
     def edited(y):
         EDITS[edit](x.data.view(-1))
