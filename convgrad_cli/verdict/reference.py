@@ -96,17 +96,18 @@ def _terms_of_weight(
     """The factors of up to `most` terms of each element, [element, term], and which of them there are."""
     row, column, *taps = index
     tables = [_starts(axis, "tap") for axis in spec.axes]
-    there, left = torch.ones(1, dtype=torch.bool), torch.arange(most)
+    # As many along each axis as every tap has that has any: which ones, is then the same for all elements.
+    fewest = [min(filter(None, counts.tolist()), default=1) for _, _, counts in tables]
+    there, left = torch.ones(1, dtype=torch.bool), torch.arange(min(most, (spec.batch_size or 1) * prod(fewest)))
     placed: list[Tensor] = []
     met: list[Tensor] = []
-    for axis, table, tap in reversed(list(zip(spec.axes, tables, taps, strict=True))):
-        first_placed, first_met, count = (part[tap] for part in table)
-        there, count = there & (count > 0), count.clamp(min=1)
+    for axis, table, tap, count in reversed(list(zip(spec.axes, tables, taps, fewest, strict=True))):
+        first_placed, first_met, met_at_all = (part[tap] for part in table)
+        there = there & (met_at_all > 0)
         step, left = left % count, left // count
         placed.insert(0, first_placed + step)
         met.insert(0, first_met + step * axis.stride)
-    there = there & (left < (spec.batch_size or 1))
-    lead = [left.where(there, 0)] * len(spec.batch_shape)
+    lead = [left] * len(spec.batch_shape)
     group = row // (weight.shape[0] // spec.groups)
     return positions[(*lead, group * weight.shape[1] + column, *met)], placements[(*lead, row, *placed)], there
 
