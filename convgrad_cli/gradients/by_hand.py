@@ -9,8 +9,9 @@ tap is then one matrix product per gradient between two slices of `geometry/axis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import product as every
 from math import gcd, prod
 
@@ -100,21 +101,21 @@ def element(formula: Formula, letters: dict[str, Tensor]) -> float:
     return float(terms(formula, letters).sum())
 
 
-def _way(spec: ConvSpec, sides: Sides) -> tuple[Way, list[Chunk]]:
+def _way(spec: ConvSpec, sides: Sides) -> tuple[Way, Sequence[Chunk]]:
     """The fastest way to add up such a layer, and the chunks for it."""
     groups, b, a, *taps = sides["weight"].shape
-    chunks = list(_chunks(spec, groups * (b + a)))
+    chunks = _chunks(spec, CHUNK // (groups * (b + a)))
     # The other two ways multiply zeros as well, and 0 * inf would be NaN: such data go tap by tap.
     if prod(taps) == 1 or not all(map(is_finite, sides.values())):
         return _tap_by_tap, chunks
     rows, dense = a * prod(taps), _is_dense(chunks[0][1])
     if rows <= WIDEST and (a <= FEW_CHANNELS or not dense):
-        return _all_taps, list(_chunks(spec, groups * (b + rows)))
+        return _all_taps, _chunks(spec, CHUNK // (groups * (b + rows)))
     return _on_a_grid if dense else _tap_by_tap, chunks
 
 
 def _add_all(
-    sides: Sides, sums: Sides, way: Way, chunks: list[Chunk], progress: Callable[[float], None], each: Each
+    sides: Sides, sums: Sides, way: Way, chunks: Sequence[Chunk], progress: Callable[[float], None], each: Each
 ) -> None:
     """Adds to `sums` what the two other sides make of each other, a chunk at a time."""
     sides = {**sides, "weight": each(sides["weight"])}  # every chunk reads it again
@@ -248,10 +249,14 @@ def _meetings(axes: Axes) -> Iterator[tuple[Index, Index, Index]]:
         yield tap, (*ANY, *placed), (*ANY, *met)
 
 
-def _chunks(spec: ConvSpec, entries: int) -> Iterator[Chunk]:
-    """Where blocks of placements are, each of them `entries` wide, and the axes that hold for such a block."""
+@lru_cache(maxsize=64)
+def _chunks(spec: ConvSpec, left: int) -> tuple[Chunk, ...]:
+    """Where blocks of up to `left` placements are, and the axes that hold for such a block. Nobody may write here."""
+    return tuple(_cut(spec, left))
+
+
+def _cut(spec: ConvSpec, left: int) -> Iterator[Chunk]:
     sizes = [1 if spec.batch_size is None else spec.batch_size, *(axis.placements for axis in spec.axes)]
-    left = CHUNK // entries
     counts: list[int] = []
     for size in reversed(sizes):
         counts.insert(0, max(1, min(size, left)))
