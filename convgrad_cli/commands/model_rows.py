@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
+import torch
+
 from convgrad_cli.commands.nonfinite import nonfinite
 from convgrad_cli.commands.verdicts import describe_check
 from convgrad_cli.errors import ConvGradError
 from convgrad_cli.findings import NonFinite, OddElements, OddEntry, ReachedTensor, Verdict
+from convgrad_cli.geometry.formula import LETTERS
 from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.layers import LayerRow
 from convgrad_cli.models.use import Use
-from convgrad_cli.tensors.operands import is_finite
 from convgrad_cli.verdict.choices import choose_arithmetic
 from convgrad_cli.verdict.examine import examine
 
@@ -23,8 +25,8 @@ LOOKED = 16  # elements of each tensor of a layer whose cause is found; all that
 def row_of(use: Use, arithmetic: str) -> LayerRow:
     """The verdict on the gradients that autograd left for one run of a layer."""
     begun, dtype = perf_counter(), str(use.operands.input.dtype).removeprefix("torch.")
-    verdict, reason, verdicts = _judged(use, arithmetic, dtype)
     odd = nonfinite(use.spec, use.operands, use.gradients.named(), looked=LOOKED)
+    verdict, reason, verdicts = _judged(use, arithmetic, dtype, odd)
     seconds = perf_counter() - begun
     return LayerRow(use.name, use.place, use.spec, dtype, verdict, reason, verdicts, seconds, odd, use.output_finite)
 
@@ -78,22 +80,17 @@ def _reaches(entry: Mapping[str, Any]) -> tuple[ReachedTensor, ...]:
     return tuple(ReachedTensor(**{**one, "terms": tuple(one["terms"])}) for one in entry["reaches"])
 
 
-def _judged(use: Use, arithmetic: str, dtype: str) -> tuple[str, str, tuple[Verdict, ...]]:
-    odd = _not_finite(use)
-    if odd:
-        return "MISTRUSTED", odd, ()
+def _judged(use: Use, arithmetic: str, dtype: str, odd: NonFinite | None) -> tuple[str, str, tuple[Verdict, ...]]:
+    letters = [LETTERS[name] for name, *_ in odd.counts if name != "bias"] if odd else []
+    if letters:
+        return "MISTRUSTED", f"{' and '.join(letters)} had NaN or infinities, which no bound can judge", ()
     try:
-        found = examine(use.spec, use.operands, use.target, choose_arithmetic(arithmetic, dtype))
+        with torch.inference_mode():  # nothing asks for gradients of what is summed here, and each step is shorter
+            found = examine(use.spec, use.operands, use.target, choose_arithmetic(arithmetic, dtype))
     except ConvGradError as error:
         return "ERROR", str(error), ()
     check = describe_check(use.name, arithmetic, False, found)
     return check.verdict, "" if check.verdict == "PASS" else check.reason, check.verdicts
-
-
-def _not_finite(use: Use) -> str:
-    operands = {"x": use.operands.input, "w": use.operands.weight, "g": use.operands.grad_output}
-    odd = [letter for letter, tensor in operands.items() if not is_finite(tensor)]
-    return f"{' and '.join(odd)} had NaN or infinities, which no bound can judge" if odd else ""
 
 
 def _tuples(value: Any) -> Any:
