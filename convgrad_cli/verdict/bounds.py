@@ -49,7 +49,8 @@ class Bound:
 
     def select(self, flat: Tensor) -> Bound:
         """That of the elements at flat indices, where the counts of terms repeat along the tensor."""
-        return Bound(*(part[flat % len(part)] for part in (self.magnitude, self.value, self.constant)))
+        at = flat % len(self.magnitude)
+        return Bound(self.magnitude[at], self.value[at], self.constant[at])
 
 
 @dataclass(frozen=True)

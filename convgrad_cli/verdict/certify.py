@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from math import log2
+from math import isfinite, log2
 
 import numpy
 import torch
@@ -80,7 +80,7 @@ class Certificate:
         """The first arithmetic under which no element is wrong; "" if there is none."""
         for arithmetic in arithmetics_of(self.dtype):
             # Sums are hardly ever rounded once, which the first elements tell.
-            if arithmetic.name == "exact" and any(len(found) for found, _ in self._blocks(arithmetic, 1, BLOCK // 16)):
+            if arithmetic.name == "exact" and any(len(found) for found, _ in self._blocks(arithmetic, 1, BLOCK // 64)):
                 continue
             if not len(self.wrong(arithmetic)):
                 return arithmetic.name
@@ -104,7 +104,7 @@ class Certificate:
         one = torch.tensor([flat])
         size = self._magnitudes(one)
         error, bound = float(self._error(one)), float(self._bound_at(arithmetic, one, size))
-        if bool(self._overflows(one, torch.tensor([bound]))):
+        if not isfinite(error) and bool(self._overflows(one, torch.tensor([bound]))):
             error = 0.0
         bits = float(BITS[self.dtype])
         if error != 0:
@@ -114,7 +114,7 @@ class Certificate:
     @property
     def is_zero(self) -> bool:
         """Whether every element is exactly 0."""
-        return not any(bool(block.any()) for block in torch.split(self._flat[1], BLOCK))
+        return not any(bool(block.any()) for block in torch.split(self._flat[1], BLOCK // 64))
 
     def error_of(self, where: tuple[slice, ...]) -> Tensor:
         """|actual - exact| in float64, of the elements in a part of the tensor."""
@@ -162,17 +162,18 @@ class Certificate:
         """
         actual, exact, low = self._flat
         bound = self._bound(arithmetic)
-        # Whole repetitions of the counts of terms, and each factor as long as a block: what is broadcast along a few
-        # entries at a time takes several times as long.
-        size = max(1, min(block, len(exact)) // len(self._terms)) * len(self._terms)
         factor = bound.magnitude + bound.value + sign * self.reference.roundoff * self._terms
         constant = bound.constant + sign * self.reference.underflow
-        if len(self._terms) > 1:
-            factor, constant = (part.repeat(size // len(self._terms)) for part in (factor, constant))
         look: Callable[..., tuple[Tensor, Tensor]] = _room
         if sign < 0 and low is None and actual.dtype == torch.float32:
             factor = (factor * (1 - 2.0**-20) - 2.0**-23).float().clamp_(min=0)
-            look = _room_in_float32
+            look, constant = _room_in_float32, constant[:1]
+        # Whole repetitions of the counts of terms, and each factor as long as a block: what is broadcast along a few
+        # entries at a time takes several times as long.
+        size = max(1, min(block, len(exact)) // len(self._terms)) * len(self._terms)
+        factor, constant = (
+            part if len(part) == 1 else part.repeat(size // len(self._terms)) for part in (factor, constant)
+        )
         for top in range(0, len(exact), size):
             here = slice(top, top + size)
             count = len(exact[here])
