@@ -150,8 +150,11 @@ class Certificate:
             return found
         sizes = self._magnitudes(found)
         undecided = self._beyond(arithmetic, found, sizes, -1)
+        if not bool(undecided.any()):
+            return found[:0]
+        found, sizes = found[undecided], sizes[undecided]
         wrong = self._beyond(arithmetic, found, sizes, 1)
-        for place in (undecided & ~wrong).nonzero().flatten().tolist():
+        for place in (~wrong).nonzero().flatten().tolist():
             wrong[place] = self._is_wrong(int(found[place]), arithmetic)
         return found[wrong]
 
