@@ -13,7 +13,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import product as every
-from math import gcd, prod
+from math import ceil, gcd, prod
+from types import EllipsisType
 
 import torch
 
@@ -30,7 +31,7 @@ FEW_CHANNELS = 32  # ... but for so few channels, where a product for each tap i
 WIDEST = 8192  # rows of such copies; more would leave a chunk too few columns
 NARROW = 128  # columns up to which the transposed product is the faster one
 
-Index = tuple[slice | int, ...]
+Index = tuple[slice | int | EllipsisType, ...]
 ANY = (slice(None), slice(None), slice(None))  # every group, channel and sample
 
 Sides = dict[str, Tensor]
@@ -109,8 +110,9 @@ def _way(spec: ConvSpec, sides: Sides) -> tuple[Way, Sequence[Chunk]]:
     if prod(taps) == 1 or not all(map(is_finite, sides.values())):
         return _tap_by_tap, chunks
     rows, dense = a * prod(taps), _is_dense(chunks[0][1])
-    if rows <= WIDEST and (a <= FEW_CHANNELS or not dense):
-        return _all_taps, _chunks(spec, CHUNK // (groups * (b + rows)))
+    narrow = _chunks(spec, CHUNK // (groups * (b + rows)))
+    if rows <= WIDEST and _is_close(narrow[0][1]) and (a <= FEW_CHANNELS or not dense):
+        return _all_taps, narrow
     return _on_a_grid if dense else _tap_by_tap, chunks
 
 
@@ -162,17 +164,27 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
 
 def _is_dense(axes: Axes) -> bool:
     """Whether a grid on which a tap is a shift has few entries besides the placements."""
-    grid, placements = prod(map(_grid_size, axes)), prod(axis.placements for axis in axes)
-    return all(axis.stride == 1 for axis in axes) and grid <= DENSE * placements
+    return all(axis.stride == 1 for axis in axes) and _spread(axes) <= DENSE
 
 
-def _grid_size(axis: Axis) -> int:
-    return axis.placements + (axis.taps - 1) * axis.dilation
+def _is_close(axes: Axes) -> bool:
+    """Whether the grid takes no more memory than what is copied for each tap, or than what strides pass over anyway."""
+    return _spread(axes) <= prod(max(axis.taps, axis.stride) for axis in axes)
+
+
+def _spread(axes: Axes) -> float:
+    """Entries of the grid that the kernel moves on, padding included, for each placement."""
+    return prod(map(_extent, axes)) / prod(axis.placements for axis in axes)
+
+
+def _extent(axis: Axis) -> int:
+    """Entries from the first that the kernel meets to the last."""
+    return (axis.placements - 1) * axis.stride + (axis.taps - 1) * axis.dilation + 1
 
 
 def _on_a_grid(part: Sides, total: Sides, axes: Axes, room: Tensor) -> None:
     """Positions and placements on the same grid with zeros around: a tap is a shift of all of it, and nothing moves."""
-    sizes = [_grid_size(axis) for axis in axes]
+    sizes = [_extent(axis) for axis in axes]
     places = {
         "positions": (*ANY, *(slice(axis.padding, axis.padding + axis.positions) for axis in axes)),
         "placements": (*ANY, *(slice(axis.placements) for axis in axes)),
@@ -201,18 +213,17 @@ def _on_a_grid(part: Sides, total: Sides, axes: Axes, room: Tensor) -> None:
 def _all_taps(part: Sides, total: Sides, axes: Axes, room: Tensor) -> None:
     """Copies of what every tap meets, one product for all of them; `room` is memory for the copies."""
     groups, _, a, *taps = part["weight"].shape
-    placements, meetings = part["placements"], list(_meetings(axes))
+    placements = part["placements"]
     w = part["weight"].flatten(2)  # [G, b, a * taps]
     q = placements.flatten(2)  # [G, b, M]
     p = room[: groups * w.shape[-1] * q.shape[-1]].view(groups, w.shape[-1], -1)
-    # A stride would be read again for each tap; what it passes over is read once, and lies together.
-    step = axes[-1].stride
-    rows = [part["positions"][..., first::step].contiguous() for first in range(step)]
-    by_tap = p.view(groups, a, *taps, *placements.shape[2:]).movedim((0, 1), (len(taps), len(taps) + 1))
+    by_tap = p.view(groups, a, *taps, *placements.shape[2:])
     if "weight" in total or "placements" in total:
-        p.zero_()
-        for tap, placed, met in meetings:
-            by_tap[(*tap, *placed)] = _met(rows, met)
+        cuts = list(_cut_grid(part["positions"], axes))
+        for row, there, which in cuts:
+            row[there] = part["positions"][which]
+        for last in range(taps[-1]):
+            by_tap.select(len(taps) + 1, last).copy_(_windows(cuts, axes, last))
         if "weight" in total:
             total["weight"].flatten(2).baddbmm_(q, p.mT)
         if "placements" in total:
@@ -222,20 +233,44 @@ def _all_taps(part: Sides, total: Sides, axes: Axes, room: Tensor) -> None:
             p.copy_((q.mT @ w).mT)
         else:
             torch.matmul(w.mT, q, out=p)
-        sums = [torch.zeros_like(row) for row in rows]
-        for tap, placed, met in meetings:
-            _met(sums, met).add_(by_tap[(*tap, *placed)])
-        for first, row in enumerate(sums):
-            total["positions"][..., first :: len(rows)] += row
+        cuts = list(_cut_grid(part["positions"], axes))
+        for last in range(taps[-1]):
+            met, found = _windows(cuts, axes, last), by_tap.select(len(taps) + 1, last)
+            for tap in every(*map(range, taps[:-1])):
+                one: Index = (slice(None), slice(None), *tap)
+                met[one].add_(found[one])
+        for row, there, which in cuts:
+            total["positions"][which] += row[there]
 
 
-def _met(rows: list[Tensor], met: Index) -> Tensor:
-    """The entries at `met` of a tensor that was cut into `rows`: those of every so many entries of its last axis."""
-    *others, last = met
-    assert isinstance(last, slice)
-    top, count = last.start // len(rows), len(range(last.start, last.stop, last.step))
-    found: Tensor = rows[last.start % len(rows)][(*others, slice(top, top + count))]
-    return found
+def _cut_grid(positions: Tensor, axes: Axes) -> Iterator[tuple[Tensor, Index, Index]]:
+    """For each rest of the last axis's stride: zeros for that part of the grid, where in it positions are, and which.
+
+    A stride would be read again for each tap; what it passes over is read once, and lies together.
+    """
+    *others, last = axes
+    size = (*positions.shape[:3], *map(_extent, others), ceil(_extent(last) / last.stride))
+    inside = [slice(axis.padding, axis.padding + axis.positions) for axis in others]
+    for rest in range(last.stride):
+        first = (rest - last.padding) % last.stride
+        top, count = (first + last.padding) // last.stride, len(range(first, last.positions, last.stride))
+        yield (
+            positions.new_zeros(size),
+            (*ANY, *inside, slice(top, top + count)),
+            (..., slice(first, None, last.stride)),
+        )
+
+
+def _windows(cuts: Sequence[tuple[Tensor, Index, Index]], axes: Axes, tap: int) -> Tensor:
+    """What the taps of all axes but the last meet with one `tap` of that, as views: [G, a, *taps, N, *placements]."""
+    *others, last = axes
+    start, rest = divmod(tap * last.dilation, last.stride)
+    row = cuts[rest][0]
+    group, channel, sample, *steps, one = row.stride()
+    by_tap = [axis.dilation * step for axis, step in zip(others, steps, strict=True)]
+    by_placement = [axis.stride * step for axis, step in zip(others, steps, strict=True)]
+    size = [*row.shape[:2], *(axis.taps for axis in others), row.shape[2], *(axis.placements for axis in axes)]
+    return row.as_strided(size, [group, channel, *by_tap, sample, *by_placement, one], start)
 
 
 def _meetings(axes: Axes) -> Iterator[tuple[Index, Index, Index]]:

@@ -75,6 +75,7 @@ def way(request, monkeypatch):
     monkeypatch.setattr(module, "FEW_CHANNELS", 0)
     monkeypatch.setattr(module, "DENSE", dense)
     monkeypatch.setattr(module, "WIDEST", widest)
+    monkeypatch.setattr(module, "_is_close", lambda axes: True)
     return request.param
 
 
@@ -92,6 +93,23 @@ def test_the_way_to_add_up_and_chunks_change_nothing(monkeypatch, way, chunk, na
     # For a single tap there is but one way.
     assert {name for name, count in taken.items() if count} == {way, "_tap_by_tap"}
     assert (sum(taken.values()) > len(LAYERS)) == (chunk < 2**21)
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        ({"input_size": 8, "kernel_size": 3, "padding": 64, "dilation": 64}, "_tap_by_tap"),
+        ({"input_size": 20, "kernel_size": 3, "padding": 4, "dilation": 4}, "_all_taps"),
+        ({"input_size": 20, "kernel_size": 2, "stride": 5}, "_all_taps"),
+    ],
+)
+def test_no_grid_is_made_that_is_mostly_border(monkeypatch, layer, expected):
+    taken = dict.fromkeys(WAYS, 0)
+    for name in taken:
+        monkeypatch.setattr(module, name, _counted(taken, name, getattr(module, name)))
+    spec = make_spec(**layer)
+    assert_same(by_hand(spec, integer_operands(spec)).named(), autograd(spec, integer_operands(spec)).named())
+    assert {name for name, count in taken.items() if count} == {expected}
 
 
 def _counted(counts, name, function):
