@@ -100,7 +100,7 @@ def show_pieces(pieces: Iterable[Piece], notes: Iterable[str], options: OutputOp
 def say_notes(notes: Iterable[str], quiet: bool) -> None:
     """Print the notes to standard error, unless they are not wanted."""
     for note in () if quiet else notes:
-        print(f"note: {safe(note)}", file=sys.stderr)
+        print(f"note: {safe(note, SENTENCE)}", file=sys.stderr)
 
 
 def show_line(text: str, options: OutputOptions) -> int:

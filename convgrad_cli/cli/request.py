@@ -14,7 +14,7 @@ from convgrad_cli.geometry.languages import read_layer
 from convgrad_cli.geometry.notation import parse_padding, parse_sizes
 from convgrad_cli.safe import safe
 from convgrad_cli.tensors.captures import read_capture
-from convgrad_cli.tensors.problem import Problem, make_problem
+from convgrad_cli.tensors.problem import Problem, make_problem, with_left
 from convgrad_cli.tensors.sources import Source, read_source
 
 SIZES = {
@@ -46,8 +46,7 @@ def read_problem(
         raise SourceError("standard input (-) can only be read once; put the other numbers into a file")
     sources = {name: read_source(text, f"--{LETTERS[name]}") for name, text in given.items()}
     if layer.capture is not None:
-        problem = read_captured(layer, numbers, settings, sources)
-        return replace(problem, second_order=second.asked)
+        return read_captured(layer, numbers, settings, sources, second.asked)
     settings = complete(settings, sources) if complete else settings
     dtype = numbers.dtype or (None if layer.layer is None else read_layer(layer.layer).dtype)
     return make_problem(
@@ -62,7 +61,11 @@ def read_problem(
 
 
 def read_captured(
-    layer: LayerOptions, numbers: NumberOptions, settings: Mapping[str, Any], sources: Mapping[str, Source]
+    layer: LayerOptions,
+    numbers: NumberOptions,
+    settings: Mapping[str, Any],
+    sources: Mapping[str, Source],
+    second_order: bool,
 ) -> Problem:
     """The Problem of a captured layer; numbers that are typed as well take the place of its own, and of gradients."""
     if settings:
@@ -77,11 +80,13 @@ def read_captured(
         device=numbers.device,
         seed=numbers.seed,
         loss=numbers.loss,
+        second_order=second_order,
     )
     note = f"{safe(str(layer.capture))} is the layer {safe(captured.name)} of a model"
-    if sources or numbers.loss is not None or problem.dtype != captured.operands["input"].dtype:
+    typed = sources or numbers.loss is not None or problem.dtype != captured.operands["input"].dtype
+    if typed or second_order:
         return replace(problem, notes=(note, *problem.notes))
-    return replace(problem, left=captured.left, notes=(f"{note}, with the gradients that it left", *problem.notes))
+    return with_left(problem, captured.left, note)
 
 
 def read_settings(layer: LayerOptions) -> dict[str, Any]:

@@ -25,8 +25,9 @@ def capture(model: torch.nn.Module, *, arithmetic: str = "direct", save: str | N
 
     The training step is any code of yours; it computes the same numbers as without. What is yielded is a sequence of
     LayerRow, one for each run of a layer, complete after the block; `layers["conv1"]` is one of them and
-    `print(layers)` shows all. `save` names a directory for their tensors, which `convgrad inspect --capture` and the
-    others read. Peak memory is that of the step and of judging one layer.
+    `print(layers)` shows all. What runs while no module of the model does is among them as "conv2d", say. `save` names
+    a directory for their tensors, which `convgrad inspect --capture` and the others read. Peak memory is that of the
+    step and of judging one layer.
 
     >>> layer = torch.nn.Conv2d(1, 1, 2)
     >>> with capture(layer) as layers:
@@ -100,6 +101,9 @@ class Layers(Sequence[LayerRow]):
             if row.name == at:
                 return row
         raise KeyError(f"{at!r} is no layer that was judged; there are {', '.join(row.name for row in self._rows)}")
+
+    def __contains__(self, one: object) -> bool:
+        return any(one in (row, row.name) for row in self._rows)
 
     def __str__(self) -> str:
         return str(self.report)

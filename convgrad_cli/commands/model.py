@@ -24,7 +24,7 @@ from convgrad_cli.layers import LayerRow, ModelReport
 from convgrad_cli.safe import safe
 from convgrad_cli.tensors.captures import read_capture
 from convgrad_cli.tensors.device import check_dtype
-from convgrad_cli.tensors.problem import LOSSES, Problem, make_problem
+from convgrad_cli.tensors.problem import LOSSES, Problem, make_problem, with_left
 from convgrad_cli.tensors.sources import Fill
 
 PROCESS = "convgrad_cli.commands.model_process"
@@ -67,9 +67,8 @@ def layer_problem(asked: ModelOptions, progress: Callable[[float], None] | None 
             raise ConvGradError(f"--layer {safe(str(asked.layer))!r} is no layer with gradients of this model; {hint}")
         captured = read_capture(os.path.join(folder, found[0]))
     problem = make_problem(captured.settings, captured.operands, device=asked.device, seed=asked.seed)
-    note = f"layer {safe(captured.name)} of {facts['ran']}, with the gradients that it left"
     left = {name: replace(numbers, where="the model") for name, numbers in captured.left.items()}
-    return replace(problem, left=left, notes=(note, *problem.notes))
+    return with_left(problem, left, f"layer {safe(captured.name)} of {facts['ran']}")
 
 
 def _run(

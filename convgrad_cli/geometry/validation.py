@@ -54,8 +54,8 @@ def _check_numbers(spec: ConvSpec) -> None:
         "--in-channels": spec.in_channels,
         "--out-channels": spec.out_channels,
         "--batch": 1 if spec.batch_size is None else spec.batch_size,
-        "--size": min(spec.input_size),
         "--kernel": min(spec.kernel_size),
+        "--size": min(spec.input_size),
         "--stride": min(spec.stride),
         "--dilation": min(spec.dilation),
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from types import TracebackType
 from typing import Any
 
@@ -60,8 +60,8 @@ class Capture(TorchFunctionMode):
             if isinstance(module, torch.jit.ScriptModule):
                 continue
             # Before hooks that are there already, and after them: what they call belongs to the module too.
-            self._hooks.callback(module.register_forward_pre_hook(self._enter, prepend=True).remove)
-            self._hooks.callback(module.register_forward_hook(self._leave, always_call=True).remove)
+            self._hooks.callback(module.register_forward_pre_hook(_Hook(self._enter), prepend=True).remove)
+            self._hooks.callback(module.register_forward_hook(_Hook(self._leave), always_call=True).remove)
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
@@ -130,7 +130,7 @@ class Capture(TorchFunctionMode):
 
     def _name(self, func: Any, weight: Tensor) -> str:
         inside = self._inside[-1] if self._inside else ""
-        if isinstance(self._modules.get(inside), CONVOLUTIONS):
+        if self._inside and isinstance(self._modules[inside], CONVOLUTIONS):
             name = inside or type(self.model).__name__
         else:
             owned = next((name for name, p in self.model.named_parameters() if p is weight), "")
@@ -189,6 +189,20 @@ class Capture(TorchFunctionMode):
         hooked = [name or type(m).__name__ for m, name in self._names.items() if _has_hooks(m)]
         if hooked:
             self.notes.append(f"{_listed(hooked)}: judged before hooks of yours that change gradients")
+
+
+class _Hook:
+    """A hook that a module does not take along where it is copied or saved."""
+
+    def __init__(self, call: Callable[..., None]) -> None:
+        self._call = call
+
+    def __call__(self, *args: Any) -> None:
+        self._call(*args)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Takes anything and does nothing, and is there wherever Python is.
+        return getattr, (nullcontext(), "__exit__")
 
 
 def _is_fake(tensor: Tensor) -> bool:

@@ -40,10 +40,13 @@ class Run:
         self.name, self.place, self.spec, self._done = name, place, spec, done
         self.why = ""
         self._given = operands
-        # What they were made of then: `.data` may be given another memory.
-        self._operands: dict[str, Tensor] | None = {name: tensor.detach() for name, tensor in operands.items()}
+        # What they were made of then: `.data` may be given another memory. No gradient depends on the bias.
+        self._operands: dict[str, Tensor] | None = {
+            name: tensor.detach().clone() if name == "bias" else tensor.detach() for name, tensor in operands.items()
+        }
         self._wanted, self._finite = set[str](), True
         self._marks = _marks(self._operands)
+        self._kept = set[str]()  # operands of which there is a copy by now
         self._came: dict[str, Tensor] = {}
         self._pass, self._differentiable = -1, False  # the backward pass that they come from, and which kind it is
 
@@ -79,15 +82,30 @@ class Run:
         else:
             if number != self._pass:
                 self._came, self._pass, self._differentiable = {}, number, torch.is_grad_enabled()
+            if name == "grad_output":
+                self._keep_from_hooks(self._operands)
             # A hook may write to what it is given.
             self._came[name] = grad.detach().clone() if _has_hooks(self._given.get(name)) else grad.detach()
             if self._wanted < set(self._came):
                 self._finish(self._operands)
 
+    def _keep_from_hooks(self, operands: dict[str, Tensor]) -> None:
+        """Now, just before its own backward pass: a hook on a parameter may take the optimizer's step at once."""
+        for name in ("input", "weight"):
+            if _has_hooks(self._given[name]) and self._is_in_place(operands, name):
+                operands[name] = operands[name].clone()
+                self._kept.add(name)
+
+    def _is_in_place(self, operands: Mapping[str, Tensor], name: str) -> bool:
+        """Whether an operand still had the memory of the forward pass in the backward pass."""
+        return name in self._kept or self._given[name].data_ptr() == operands[name].data_ptr()
+
     def _finish(self, operands: Mapping[str, Tensor]) -> None:
         """All gradients have come."""
-        moved = any(self._given[name].data_ptr() != tensor.data_ptr() for name, tensor in operands.items())
-        if moved or _marks(operands) != self._marks:
+        if (
+            not all(self._is_in_place(operands, name) for name in ("input", "weight"))
+            or _marks(operands) != self._marks
+        ):
             self._leave("changed")
             return
         given, came = ({key: t.cpu() for key, t in found.items()} for found in (operands, self._came))
@@ -112,7 +130,8 @@ def _marks(operands: Mapping[str, Tensor]) -> dict[str, bytes]:
     entries as they are, as negating an even number of entries of a column leaves its sum.
     """
     marks = {}
-    for name, tensor in operands.items():
+    for name in ("input", "weight"):
+        tensor = operands[name]
         bits = tensor.resolve_neg().view(INTEGERS[tensor.itemsize]).reshape(-1)
         summed = max(0, len(bits) - 1) // COLUMNS * COLUMNS
         sums = bits[:summed].view(-1, COLUMNS).sum(0, dtype=bits.dtype)

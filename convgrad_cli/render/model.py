@@ -189,7 +189,7 @@ def _total(report: ModelReport) -> Text:
         line.append(", " if place else "").append(f"{count:,} {verdict}", RichStyle(color=COLOURS.get(verdict)))
     judged = sum(len(row.verdicts) for row in report.rows)
     if not report.rows:
-        return Text("no convolution ran with gradients: nothing was judged")
+        return Text("nothing was judged: no convolution ran with gradients that can be judged")
     return line.append(f"  {judged:,} gradients in {report.seconds:.1f} s")
 
 

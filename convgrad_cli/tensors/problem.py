@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,19 @@ class Problem:
     notes: tuple[str, ...]
     second_order: bool = False
     left: Mapping[str, Numbers] = field(default_factory=dict)
+
+
+def with_left(problem: Problem, left: Mapping[str, Numbers], note: str) -> Problem:
+    """`problem` with the gradients that a model left, and `note` with which these are."""
+    missing = [
+        name for name in ("weight", "input", "bias") if name not in left and (name != "bias" or problem.spec.bias)
+    ]
+    if not missing:
+        said = ", with the gradients that it left"
+    else:
+        there, torchs = (" and ".join(LETTERS[n] for n in names) for names in (left, missing))
+        said = f", with the gradient that it left of {there}; that of {torchs} is torch's own, as nothing asked for it"
+    return replace(problem, left=left, notes=(f"{note}{said}", *problem.notes))
 
 
 def make_problem(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import torch
@@ -74,6 +75,27 @@ def test_what_the_model_left_is_what_is_shown_and_judged(folder, tmp_path):
     # Asked about torch itself, under a flag, or about other numbers, they have no say.
     assert call("check", "--capture", path, "--no-mkldnn", "--conditions", "none").status == 0
     assert call("inspect", "--capture", path, "--w", "ones").status == 0
+
+
+def test_the_whole_story_and_the_second_order_of_a_capture_are_told(folder):
+    path = str(folder / "grouped.safetensors")
+    story = call("explain", "--capture", path)
+    assert (story.status, "w and x have exactly the same gradients" in story.out) == (0, True)
+    second = call("inspect", "--capture", path, "--second-order")
+    assert (second.status, "it left" in second.err) == (0, False)
+    assert re.search(r"agree +\d+ of \d+ gradient elements", second.out)
+
+
+def test_which_gradients_the_model_left_is_said_and_notes_are_not_cut(folder, tmp_path):
+    whole, path = str(folder / "first.safetensors"), str(tmp_path / "part.safetensors")
+    with safe_open(whole, "pt") as opened:
+        metadata = opened.metadata()
+    save_file({name: t for name, t in load_file(whole).items() if name != "grad_input"}, path, metadata)
+    said = call("inspect", "--capture", path).err
+    assert "with the gradient that it left of w and b; that of x is torch's own, as nothing asked for it" in said
+    assert "with the gradients that it left\n" in call("inspect", "--capture", whole).err
+    read = [f"--grad-{name}={whole}::grad_{name}" for name in ("weight", "input", "bias")]
+    assert "read, not run, so that other numbers can't be tried\n" in call("check", "--capture", whole, *read).err
 
 
 def test_gradients_of_another_shape_make_no_capture(folder, tmp_path):

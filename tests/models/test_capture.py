@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import io
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -170,6 +173,56 @@ def test_operands_that_are_written_to_behind_autograds_back_are_said(edit, dtype
     uses, notes = captured(model, x, edited)
     assert list(uses) == ["grouped", "up"]
     assert notes == [f"first: not judged, as {CHANGED}"]
+
+
+def test_a_bias_may_be_written_to_as_no_gradient_depends_on_it():
+    model, x = small()
+    before = model.first.bias.detach().clone()
+    uses, notes = captured(model, x, lambda y: (model.first.bias.data.neg_(), y.sum())[1])
+    assert (list(uses), notes) == (["first", "grouped", "up"], [])
+    assert torch.equal(uses["first"].operands.bias, before)
+
+
+def test_an_optimizer_may_step_in_the_backward_pass():
+    model, x = small()
+    for p in model.parameters():
+        p.register_post_accumulate_grad_hook(lambda p: (p.data.sub_(p.grad), None)[1])
+    before = copy.deepcopy(model.state_dict())
+    uses, notes = captured(model, x)
+    assert (list(uses), notes) == (["first", "grouped", "up"], [])
+    assert not torch.equal(model.first.weight, before["first.weight"])
+    for name, use in uses.items():
+        assert torch.equal(use.operands.weight, before[f"{name}.weight"])
+        assert_a_use_repeats(use)
+    # What is written before the layer's own backward pass is none of that.
+    uses, notes = captured(model, x, lambda y: (model.first.weight.data.neg_(), y.sum())[1])
+    assert (list(uses), notes) == (["grouped", "up"], [f"first: not judged, as {CHANGED}"])
+
+
+def test_copies_of_the_model_take_no_hooks_along():
+    model, x = small()
+    file = io.BytesIO()
+    with capture(model) as layers:
+        torch.save(model, file)
+        copied = copy.deepcopy(model)
+        model(x).sum().backward()
+    assert [row.verdict for row in layers] == ["PASS"] * 3
+    file.seek(0)
+    loaded = torch.load(file, weights_only=False)
+    torch.save(copied, io.BytesIO())
+    for other in (copied, loaded):
+        assert torch.equal(other.first(x), model.first(x))
+
+
+def test_what_runs_outside_of_the_model_has_its_functions_name():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 1, 1))
+    with capture(model[0]) as layers:
+        y = model(torch.ones(1, 1, 5, 5))
+        F.conv2d(y, torch.ones(1, 1, 2, 2)).sum().backward()
+    assert [row.name for row in layers] == ["Conv2d", "conv2d", "conv2d#2"]
+    assert "Conv2d" in layers
+    assert layers[1] in layers
+    assert "Conv2d#2" not in layers
 
 
 def test_a_parameter_that_was_given_other_memory_is_said():
