@@ -9,8 +9,10 @@ from typing import Any
 import torch
 
 from convgrad_cli.commands.model_rows import row_of
+from convgrad_cli.errors import ConvGradError
 from convgrad_cli.gradients.channel import Block
 from convgrad_cli.gradients.child import Tell, serve
+from convgrad_cli.gradients.results import Refusal
 from convgrad_cli.gradients.subject import find
 from convgrad_cli.models.build import build, load_weights, run
 from convgrad_cli.models.capture import Capture
@@ -42,7 +44,10 @@ class LoadedModel:
     def answer(
         self, question: Mapping[str, Any], blocks: Mapping[str, Block]
     ) -> tuple[dict[str, Any], dict[str, Block]]:
-        device = find_device(question["device"])
+        try:
+            device = find_device(question["device"])
+        except ConvGradError as error:
+            raise Refusal(f"can't run there: {error}") from None
         dtype = getattr(torch, question["dtype"]) if question["dtype"] else _dtype_of(self._model, blocks)
         model = self._model.to(device=device, dtype=dtype if question["dtype"] else None).train(question["train"])
         input = _input(question, blocks, dtype).to(device)

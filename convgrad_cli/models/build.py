@@ -67,7 +67,12 @@ def run(model: nn.Module, input: Tensor, loss: str | Callable[[Any], Any]) -> Te
             ) from None
         raise
     if callable(loss):
-        value = loss(output)
+        try:
+            value = loss(output)
+        except TypeError as error:
+            if "argument" not in str(error):
+                raise
+            raise Refusal(f"has a loss that raised TypeError: {error}") from None
         if not isinstance(value, Tensor) or value.numel() != 1:
             raise Refusal(f"has a loss that returned {a(value)}; expected a tensor with one number")
     else:

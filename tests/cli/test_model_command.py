@@ -34,6 +34,15 @@ def test_every_layer_has_a_row_and_is_right():
     assert all(0 < row["ratio"] < 1 and 15 < row["bits"] <= 24 for row in found)
 
 
+def test_what_is_not_the_models_fault_is_not_said_of_it(tmp_path):
+    (tmp_path / "losses.py").write_text("def two(y, target):\n    return y.sum()\n")
+    done = model(*SMALL, "--loss", f"{tmp_path}/losses.py::two")
+    assert (done.status, "has a loss that raised TypeError: two() missing 1" in done.err) == (2, True)
+    if not torch.cuda.is_available():
+        done = model(*SMALL, "--device", "cuda")
+        assert (done.status, "can't run there: --device cuda: not on this machine" in done.err) == (2, True)
+
+
 def test_what_a_model_prints_is_no_result():
     done = run("model", *SMALL, "-f", "plain", "-q")
     assert (done.status, done.out) == (0, "PASS\tfirst\nPASS\tgrouped\nPASS\tup\n")

@@ -190,6 +190,10 @@ def test_how_it_is_run():
     assert call("inspect", "--device", "auto", "-f", "json").json()["device"].split(":")[0] in ("cpu", "cuda", "mps")
 
 
+def test_a_wrong_kernel_is_said_before_the_size_that_follows_from_it():
+    assert call("inspect", "--layer", "Conv2d(3, 4, -1)").err == "convgrad: --kernel must be 1 or more, not -1\n"
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_device_that_is_not_there_is_refused_with_those_that_are():
     done = call("inspect", "--device", "cuda")
