@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from math import prod
 
 import torch
 
@@ -12,10 +13,12 @@ from convgrad_cli.geometry.spec import ConvSpec
 from convgrad_cli.tensors.operands import Tensor
 from convgrad_cli.verdict.mistake import WHOLE, Mistake, Setup
 
+MOST = 2**27  # entries of what is made on the way, 1 GiB; on larger layers these mistakes are not looked for
+
 
 def wrong_meetings(spec: ConvSpec, name: str) -> Iterator[Mistake]:
     """Placements, taps and positions that meet where they should not, or do not where they should."""
-    if spec.has_padded_input:
+    if spec.has_padded_input or _entries(spec) > MOST:
         return
     on_positions = name == ("output" if spec.transposed else "input")
     changes: list[tuple[str, str, str, Relate]] = [
@@ -156,5 +159,17 @@ def _joined(s: Setup, name: str, relations: Sequence[Tensor]) -> Tensor:
     given["weight"] = weight.reshape(groups, -1, *weight.shape[1:])
     del given[name]
     meet = [f"{t}{q}{i}" for t, q, i in zip(taps, placed, positions, strict=True)]
-    parts = ",".join([*(letters[which] for which in given), *meet])
-    return torch.einsum(f"{parts}->{letters[name]}", *given.values(), *relations).reshape(spec.shape_of(name))
+    # From left to right: x and g have all their sites between them, so the meetings come before the second of them.
+    (first, left), (second, right) = given.items()
+    parts = [(letters[second], right), *zip(meet, relations, strict=True)]
+    parts = [(letters[first], left), *(parts if name != "weight" else [*parts[1:], parts[0]])]
+    text = ",".join(part for part, _ in parts)
+    return torch.einsum(f"{text}->{letters[name]}", *(tensor for _, tensor in parts)).reshape(spec.shape_of(name))
+
+
+def _entries(spec: ConvSpec) -> int:
+    """How many entries the largest tensor has that `_joined` makes on its way."""
+    sites = max(prod(axis.placements for axis in spec.axes), prod(axis.positions for axis in spec.axes))
+    channels = max(spec.in_channels, spec.out_channels)
+    meetings = max(axis.taps * axis.placements * axis.positions for axis in spec.axes)
+    return max(meetings, (spec.batch_size or 1) * channels * sites * prod(spec.kernel_size))
