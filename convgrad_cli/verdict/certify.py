@@ -166,7 +166,7 @@ class Certificate:
         actual, exact, low = self._flat
         bound = self._bound(arithmetic)
         factor = bound.magnitude + bound.value + sign * self.reference.roundoff * self._terms
-        constant = bound.constant + sign * self.reference.underflow
+        constant = bound.constant + sign * self.reference.underflow * (self._terms > 0)
         look: Callable[..., tuple[Tensor, Tensor]] = _room
         if sign < 0 and low is None and actual.dtype == torch.float32:
             factor = (factor * (1 - 2.0**-20) - 2.0**-23).float().clamp_(min=0)
@@ -191,7 +191,8 @@ class Certificate:
         exact = self._flat[1][flat]
         size = torch.maximum(size, exact.abs())
         bound = self._bound(arithmetic).select(flat).at(size, exact)
-        off = self.reference.roundoff * self._terms[flat % len(self._terms)] * size + self.reference.underflow
+        terms = self._terms[flat % len(self._terms)]
+        off = self.reference.roundoff * terms * size + self.reference.underflow * (terms > 0)  # a sum of nothing is 0
         allowed = bound + sign * off
         beyond = ~(self._error(flat) <= allowed)
         some = beyond.nonzero().flatten()

@@ -203,6 +203,8 @@ def _codes(count: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Two random integers for each entry, spread so far apart that no two entries have one ratio of them."""
     generator = torch.Generator().manual_seed(1)
     most = 2 ** min(BITS[dtype], 16)
+    if count > most - 2:
+        raise NotRead(f"an operand has {count:,} entries, more than there are numbers to tell them apart")
     first, second = (torch.randperm(most - 2, generator=generator)[:count] + 2 for _ in range(2))
     return first.double(), second.double()
 

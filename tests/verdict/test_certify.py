@@ -161,3 +161,22 @@ def test_the_largest_error_is_found_in_whichever_block_it_lies(dtype, slack):
     assert bool(actual.isinf().any())
     assert bool(actual[worst.index].isfinite())
     assert 0 < worst.ratio < 1
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_elements_that_nothing_meets_are_decided_at_once_in_float64(monkeypatch, transposed):
+    def never(*given):
+        raise AssertionError("0 is 0 without any exact sum")
+
+    spec = make_spec(input_size=9, kernel_size=1, stride=3, transposed=transposed)
+    numbers = (torch.randn(spec.shape_of(name), dtype=torch.float64) for name in ("input", "weight"))
+    operands = Operands(*numbers, None, torch.randn(spec.output_shape, dtype=torch.float64))
+    monkeypatch.setattr("convgrad_cli.verdict.certify.exact_element", never)
+    name = "output" if transposed else "input"
+    right = references(spec, operands, [name])[name]
+    actual = autograd(spec, operands).named()[name].detach()
+    assert int((actual == 0).sum()) >= 60
+    assert not len(Certificate(spec, operands, name, actual, right).wrong(ARITHMETICS["direct"]))
+    actual = actual.clone()
+    actual.view(-1)[int((actual == 0).flatten().nonzero()[0])] = 5e-324
+    assert len(Certificate(spec, operands, name, actual, right).wrong(ARITHMETICS["direct"])) == 1
