@@ -120,7 +120,7 @@ def check_problem(
 
 def _left(problem: Problem, asked: TargetOptions, operands: Operands, arithmetic: str) -> Target | None:
     """The gradients that a model left, where nothing else is asked for and they are wrong: torch may do better here."""
-    if not problem.left or problem.second_order or asked != TargetOptions():
+    if not problem.left or asked != TargetOptions():
         return None
     left = saved_target(problem.left)
     found = examine(problem.spec, operands, left, arithmetic, (), problem.seed)

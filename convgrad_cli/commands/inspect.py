@@ -87,7 +87,7 @@ def inspect_problem(problem: Problem, progress: Callable[[float], None] | None =
 def autograd_of(problem: Problem, operands: Operands, device: torch.device) -> Gradients:
     """What autograd gives on `device`, on the CPU; gradients that a model left for these numbers are that already."""
     found = _to_cpu(autograd(problem.spec, operands.map(lambda t: t.to(device))))
-    left = saved_target({} if problem.second_order else problem.left).run(problem.spec, operands)
+    left = saved_target(problem.left).run(problem.spec, operands)
     for name, shape in left.misshapen.items():
         expected = by_x(problem.spec.shape_of(name))
         raise SourceError(f"{problem.left[name].where} has shape {by_x(shape)}; this layer's grad_{name} is {expected}")

@@ -52,7 +52,9 @@ def with_left(problem: Problem, left: Mapping[str, Numbers], note: str) -> Probl
     missing = [
         name for name in ("weight", "input", "bias") if name not in left and (name != "bias" or problem.spec.bias)
     ]
-    if not missing:
+    if not left:
+        said = ""
+    elif not missing:
         said = ", with the gradients that it left"
     else:
         there, torchs = (" and ".join(LETTERS[n] for n in names) for names in (left, missing))

@@ -160,9 +160,9 @@ def _joined(s: Setup, name: str, relations: Sequence[Tensor]) -> Tensor:
     del given[name]
     meet = [f"{t}{q}{i}" for t, q, i in zip(taps, placed, positions, strict=True)]
     # From left to right: x and g have all their sites between them, so the meetings come before the second of them.
-    (first, left), (second, right) = given.items()
-    parts = [(letters[second], right), *zip(meet, relations, strict=True)]
-    parts = [(letters[first], left), *(parts if name != "weight" else [*parts[1:], parts[0]])]
+    first, second = ((letters[which], tensor) for which, tensor in given.items())
+    meetings = zip(meet, relations, strict=True)
+    parts = [first, *meetings, second] if name == "weight" else [first, second, *meetings]
     text = ",".join(part for part, _ in parts)
     return torch.einsum(f"{text}->{letters[name]}", *(tensor for _, tensor in parts)).reshape(spec.shape_of(name))
 
